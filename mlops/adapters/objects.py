@@ -1,0 +1,96 @@
+"""The content-addressed store: outputs of steps, named by the sha256 of what they hold.
+
+An object is written whole or not at all, never changed, and hashed again when read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlops.adapters import files
+from mlops.errors import OutsideError
+
+
+class ObjectStore:
+    """Objects below `root`, one file each, at `ab/cdef…`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, data: bytes) -> str:
+        """Store bytes; gives their digest."""
+        digest = files.digest_bytes(data)
+        target = self._place(digest)
+        if not target.exists():
+            files.write_atomically(target, data)
+        return digest
+
+    def put_json(self, value: Any) -> str:
+        """Store a value as canonical JSON (sorted keys); gives its digest."""
+        return self.put(msgspec.json.encode(value, order="sorted"))
+
+    def put_file(self, path: Path) -> str:
+        """Store a copy of a file; gives its digest."""
+        digest = files.digest_file(path)
+        target = self._place(digest)
+        if not target.exists():
+            with files.replacing(target) as temporary:
+                files.copy_chunks(path, temporary)
+                _demand(files.digest_file(temporary) == digest, f"{path} changed while it was being copied")
+        return digest
+
+    def put_tree(self, folder: Path) -> str:
+        """Store every file below a folder; gives the digest of the listing (path -> digest)."""
+        listing = {
+            path.relative_to(folder).as_posix(): self.put_file(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        return self.put_json(listing)
+
+    def path(self, digest: str) -> Path:
+        """The verified file of an object; OutsideError when it is missing or its content has changed."""
+        place = self._place(digest)
+        if not place.exists():
+            raise OutsideError(
+                f"object {digest[:12]} is not in {self.root}", next_step="run the step that makes it again: `mlops run`"
+            )
+        if files.digest_file(place) != digest:
+            place.unlink()
+            raise OutsideError(
+                f"object {digest[:12]} in {self.root} was corrupt and has been removed",
+                next_step="run again; it will be computed anew",
+            )
+        return place
+
+    def get(self, digest: str) -> bytes:
+        """The content of an object."""
+        return self.path(digest).read_bytes()
+
+    def get_json(self, digest: str) -> Any:
+        """The value of a JSON object."""
+        return msgspec.json.decode(self.get(digest))
+
+    def get_tree(self, digest: str, folder: Path) -> None:
+        """Write out the files of a stored folder; `folder` appears whole or not at all."""
+        listing: dict[str, str] = self.get_json(digest)
+        with files.appearing(folder) as temporary:
+            for name, content in listing.items():
+                target = temporary / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                files.copy_chunks(self.path(content), target)
+
+    def has(self, digest: str) -> bool:
+        """Whether an object is there (its content is checked when it is read)."""
+        return self._place(digest).exists()
+
+    def _place(self, digest: str) -> Path:
+        return self.root / digest[:2] / digest[2:]
+
+
+def _demand(true: bool, otherwise: str) -> None:
+    if not true:
+        raise OutsideError(otherwise, next_step="run again when nothing writes to it")

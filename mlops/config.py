@@ -1,0 +1,222 @@
+"""`[tool.mlops]` of pyproject.toml as frozen values.
+
+An unknown key, a wrong type or a value out of range is an error that names the file, the line and,
+for a misspelt key, the nearest right one.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from mlops.errors import ConfigError, nearest
+
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named table from outside: exactly one of `path`, `query` or `function`."""
+
+    path: str | None = None  # a file, folder, glob or fsspec URL
+    query: str | None = None  # SQL, with the database's URL in the variable `url_env`
+    function: str | None = None  # "package.module:function", returns a DataFrame
+    url_env: str = "MLOPS_SQL_URL"
+    arguments: dict[str, Any] = {}
+    format: Literal["csv", "parquet"] | None = None
+    delimiter: str | None = None  # None: found out from the first lines
+    encoding: str = "utf-8-sig"
+    decimal: str = "."
+    missing: tuple[str | float | int, ...] = ()  # further values that mean "missing", such as -200
+    timestamps: dict[str, str] = {}  # column -> strptime format, or "" for ISO 8601
+    schema: str | None = None  # the committed schema; default features/NAME.schema.yaml
+    max_age: str = "0s"  # how long a snapshot is fresh enough to be used again
+
+
+class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds and budget of one model version, or of all versions of a family."""
+
+    floor: float | None = None  # of the model's own metric; none is a failure
+    margin: Positive = 0.01  # how much worse than the champion still counts as "not worse"
+    holdout: Share = 0.2
+    min_rows: Count = 100
+    params: dict[str, Any] = {}
+    trials: Annotated[int, Meta(ge=0)] = 0  # of the search space; 0: no search
+    seconds: Positive = 60.0
+
+
+class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named place that runs releases."""
+
+    target: Literal["local"] = "local"
+    host: str = "127.0.0.1"
+    port: Port = 3000
+    workers: Count = 1
+    token_env: str | None = None  # variable that holds the token which requests must bear
+    keep: Count = 5  # releases that stay servable for a rollback
+
+
+class Load(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The short load test of check-service."""
+
+    seconds: Positive = 2.0
+    connections: Count = 8
+    p99_ms: Positive = 250.0
+    qps: Annotated[float, Meta(ge=0)] = 20.0
+
+
+class Packaging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model becomes a bento."""
+
+    form: Literal["auto", "onnx", "skops"] = "auto"
+    tolerance: Positive = 1e-4  # largest difference of a probability, or relative of a regression
+    golden: Count = 16  # requests whose answers travel with the release
+    trusted: tuple[str, ...] = ()  # further types that a model file may hold, fully qualified
+
+
+ENVIRONMENTS = {"staging": Environment(port=3001), "production": Environment(port=3000)}
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of `[tool.mlops]`."""
+
+    name: str = ""
+    seed: int = 42
+    tests: tuple[str, ...] = ("tests/features",)  # where the tests of the feature functions are
+    sources: dict[str, Source] = {}
+    models: dict[str, ModelSettings] = {}
+    environments: dict[str, Environment] = msgspec.field(default_factory=lambda: dict(ENVIRONMENTS))
+    severity: dict[str, Literal["fail", "retrain", "warn"]] = {}  # check -> what it does when it fires
+    load: Load = Load()
+    package: Packaging = Packaging()
+    deepchecks: bool = True
+
+    def settings(self, family: str, name: str) -> ModelSettings:
+        """The settings of a model: its own, else its family's, else the defaults."""
+        return self.models.get(name) or self.models.get(family) or ModelSettings()
+
+
+def load(root: Path) -> Config:
+    """The configuration of the project in `root`; ConfigError names file, line, key and next step."""
+    file = root / "pyproject.toml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {file.name} in {root}",
+            next_step="go to your project's folder, or start one with `mlops init DIR --data FILE --label COLUMN`",
+        ) from None
+    document = _toml(text, file)
+    table = document.get("tool", {}).get("mlops")
+    if table is None:
+        raise ConfigError(f"{file} has no [tool.mlops] table", next_step="add one, or run `mlops init`")
+    _refuse_unknown_keys(table, Config, ("tool", "mlops"), text=text, file=file)
+    config = _convert(table, text, file)
+    _one_origin_each(config, text, file)
+    if config.name:
+        return config
+    return msgspec.structs.replace(config, name=document.get("project", {}).get("name", root.name))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of `[tool.mlops]`, for editors."""
+    return msgspec.json.schema(Config)
+
+
+def line_of(text: str, path: tuple[str, ...]) -> int:
+    """The line (from 1) on which the key of a TOML document stands, or its nearest table's.
+
+    A table header sets the prefix; a key counts when prefix and key together spell `path`.
+    """
+    best: tuple[int, int] = (1, 0)
+    prefix: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?([^\]]+)\]\]?", line)
+        if header:
+            prefix = _dotted(header[1])
+            here = prefix
+        else:
+            key = re.match(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=", line)
+            here = prefix + _dotted(key[1]) if key else ()
+        common = len(here) if here and here == path[: len(here)] else 0
+        if common > best[1]:
+            best = (number, common)
+    return best[0]
+
+
+def _dotted(key: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in key.split("."))
+
+
+def _toml(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}", next_step="mend that line") from None
+
+
+def _refuse_unknown_keys(
+    value: Any, struct: type[Struct], path: tuple[str, ...], *, text: str, file: Path
+) -> None:
+    if not isinstance(value, dict):
+        return
+    fields = {f.name: f.type for f in msgspec.structs.fields(struct)}
+    for key, inner in value.items():
+        here = (*path, key)
+        if key not in fields:
+            raise ConfigError(
+                f"{file}:{line_of(text, here)}: unknown key {key!r} in [{'.'.join(path)}]", next_step=nearest(key, fields)
+            )
+        nested, many = _nested(fields[key])
+        if nested is not None:
+            entries = inner.items() if many and isinstance(inner, dict) else [(None, inner)]
+            for name, entry in entries:
+                deeper = here if name is None else (*here, name)
+                _refuse_unknown_keys(entry, nested, deeper, text=text, file=file)
+
+
+def _nested(annotation: Any) -> tuple[type[Struct] | None, bool]:
+    inner = msgspec.inspect.type_info(annotation)
+    if isinstance(inner, msgspec.inspect.StructType):
+        return inner.cls, False
+    if isinstance(inner, msgspec.inspect.DictType) and isinstance(inner.value_type, msgspec.inspect.StructType):
+        return inner.value_type.cls, True
+    return None, False
+
+
+def _convert(table: dict[str, Any], text: str, file: Path) -> Config:
+    # One top-level key at a time, and one entry of a table of tables at a time: so an error has a line.
+    for key, value in table.items():
+        entries = value.items() if key in ("sources", "models", "environments") and isinstance(value, dict) else [("", value)]
+        for name, entry in entries:
+            piece = {key: {name: entry}} if name else {key: entry}
+            try:
+                msgspec.convert(piece, Config)
+            except msgspec.ValidationError as error:
+                reason, _, where = str(error).partition(" - at ")
+                inner = tuple(re.findall(r"\.([A-Za-z0-9_]+)", where))
+                path = ("tool", "mlops", key, *((name,) if name else ()), *inner[1:])
+                raise ConfigError(
+                    f"{file}:{line_of(text, path)}: {'.'.join(path)}: {reason}",
+                    next_step="change the value; `mlops doctor` shows every setting with its meaning",
+                ) from None
+    return msgspec.convert(table, Config)
+
+
+def _one_origin_each(config: Config, text: str, file: Path) -> None:
+    for name, source in config.sources.items():
+        given = [kind for kind in ("path", "query", "function") if getattr(source, kind)]
+        if len(given) != 1:
+            line = line_of(text, ("tool", "mlops", "sources", name))
+            found = " and ".join(given) or "none"
+            raise ConfigError(
+                f"{file}:{line}: source {name!r} must say one of path, query or function (found: {found})",
+                next_step=f'write for example path = "data/{name}.csv"',
+            )

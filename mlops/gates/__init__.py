@@ -1,0 +1,1 @@
+"""Judgements: frames and arrays in, findings out. No files, no network."""

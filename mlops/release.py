@@ -1,0 +1,70 @@
+"""The release: the immutable unit that is deployed and rolled back whole, and its folder's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlops.declare import split_version
+
+MANIFEST = "manifest.json"
+BENTO = "bento"
+PAYLOAD = "bento/src/release"  # contract.json, golden.json, model.onnx or model.skops
+CONTRACT, GOLDEN = "contract.json", "golden.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a release is made of; `files` covers every file of the folder but the manifest itself.
+
+    `release` is `<model>-<12 hex digits of the content's digest>`. `features` maps each pinned view or
+    on-demand feature to the digest of its code. `records` maps a step to its key, `evidence` a gate to
+    its outcome. Nothing in here depends on time, machine or user, so the same work gives the same release.
+    """
+
+    release: str
+    model: str
+    form: str  # "onnx" or "skops"
+    task: str
+    metric: str
+    commit: str
+    dirty: bool
+    code: str
+    environment: str
+    snapshot: Mapping[str, str]
+    features: Mapping[str, str]
+    metrics: Mapping[str, float]
+    params: Mapping[str, Any]
+    evidence: Mapping[str, str]
+    files: Mapping[str, str]
+    records: Mapping[str, str] = field(default_factory=dict)
+    framework: str = ""
+
+    @property
+    def family(self) -> str:
+        """The model's name without its version."""
+        return split_version(self.model)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to an environment; what is live is computed from events."""
+
+    at: str  # ISO 8601, UTC
+    action: str  # "deploy" or "rollback"
+    environment: str
+    family: str
+    to: str
+    previous: str
+    who: str
+    reason: str
+    outcome: str  # "done" or "failed: …"
+    seconds: float
+    recorded: bool = False  # whether the ledger has it
+
+
+def folder(releases: Path, release: str) -> Path:
+    """Where a release lies on this machine."""
+    return releases / release

@@ -1,0 +1,1 @@
+"""Verdicts and records as text, Markdown and JSON: pure functions of values."""

@@ -1,0 +1,1 @@
+"""What runs inside the bento and under `mlops serve`."""

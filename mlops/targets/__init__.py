@@ -1,0 +1,1 @@
+"""Places that run releases: the protocol and its implementations."""
