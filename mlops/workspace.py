@@ -1,0 +1,91 @@
+"""A project on this machine: its root, configuration, declarations, and the places below `.mlops`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.adapters.objects import ObjectStore
+from mlops.config import Config, load
+from mlops.discover import Catalog, discover
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FRAMES_KEPT = 12
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What steps are given: where things are, and what the user declared. Made by `open_workspace`."""
+
+    root: Path
+    config: Config
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The declarations in features/ and models/, checked against the configuration."""
+        return discover(self.root, self.config)
+
+    @property
+    def home(self) -> Path:
+        """`.mlops`, where all state of this machine lies."""
+        return self.root / ".mlops"
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """Outputs of steps by digest."""
+        return ObjectStore(self.home / "store")
+
+    @property
+    def releases(self) -> Path:
+        """One folder per release: `manifest.json` and `bento/`."""
+        return self.home / "releases"
+
+    @property
+    def environments(self) -> Path:
+        """`<environment>/<family>/pointer.json` and `events.jsonl` below here say what is live."""
+        return self.home / "environments"
+
+    @property
+    def features(self) -> Path:
+        """The embedded feature store."""
+        return self.home / "features"
+
+    @property
+    def scratch(self) -> Path:
+        """Short-lived files of running steps; may be deleted when nothing runs."""
+        path = self.home / "scratch"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @cached_property
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def frame(self, digest: str) -> pd.DataFrame:
+        """The stored Parquet table; read once per process. Do not change it in place."""
+        import pandas as pd
+
+        if digest not in self._frames:
+            while len(self._frames) >= _FRAMES_KEPT:
+                self._frames.pop(next(iter(self._frames)))
+            self._frames[digest] = pd.read_parquet(self.objects.path(digest))
+        return self._frames[digest]
+
+    def put_frame(self, frame: pd.DataFrame) -> str:
+        """Store a table as Parquet (zstd, without the index); gives its digest."""
+        import io
+
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False, compression="zstd")
+        digest = self.objects.put(buffer.getvalue())
+        self._frames[digest] = frame.reset_index(drop=True)
+        return digest
+
+
+def open_workspace(root: Path) -> Workspace:
+    """The project in `root`; ConfigError where there is none."""
+    return Workspace(root.resolve(), load(root.resolve()))
