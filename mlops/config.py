@@ -162,9 +162,7 @@ def _toml(text: str, file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not valid TOML: {error}", next_step="mend that line") from None
 
 
-def _refuse_unknown_keys(
-    value: Any, struct: type[Struct], path: tuple[str, ...], *, text: str, file: Path
-) -> None:
+def _refuse_unknown_keys(value: Any, struct: type[Struct], path: tuple[str, ...], *, text: str, file: Path) -> None:
     if not isinstance(value, dict):
         return
     fields = {f.name: f.type for f in msgspec.structs.fields(struct)}
@@ -172,7 +170,8 @@ def _refuse_unknown_keys(
         here = (*path, key)
         if key not in fields:
             raise ConfigError(
-                f"{file}:{line_of(text, here)}: unknown key {key!r} in [{'.'.join(path)}]", next_step=nearest(key, fields)
+                f"{file}:{line_of(text, here)}: unknown key {key!r} in [{'.'.join(path)}]",
+                next_step=nearest(key, fields),
             )
         nested, many = _nested(fields[key])
         if nested is not None:
@@ -194,7 +193,9 @@ def _nested(annotation: Any) -> tuple[type[Struct] | None, bool]:
 def _convert(table: dict[str, Any], text: str, file: Path) -> Config:
     # One top-level key at a time, and one entry of a table of tables at a time: so an error has a line.
     for key, value in table.items():
-        entries = value.items() if key in ("sources", "models", "environments") and isinstance(value, dict) else [("", value)]
+        entries = (
+            value.items() if key in ("sources", "models", "environments") and isinstance(value, dict) else [("", value)]
+        )
         for name, entry in entries:
             piece = {key: {name: entry}} if name else {key: entry}
             try:

@@ -88,7 +88,7 @@ class Contract:
 
 
 def model_inputs(table: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """The model's columns out of `table` (rows × columns), in order and in their two kinds."""
+    """The model's columns out of `table` (rows by columns), in order and in their two kinds."""
     import numpy as np
     import pandas as pd
 

@@ -261,9 +261,13 @@ def _located(function: Callable[..., Any], *, versioned: bool = True) -> dict[st
     if versioned and not _VERSIONED.match(name):
         raise DeclarationError(
             f"{origin}: the name {name!r} carries no version",
-            next_step=f"call it {re.sub(r'_?v?[0-9]*$', '', name.lower()) or 'name'}_v1; version 2 will be a new function beside it",
+            next_step=f"call it {_unversioned(name)}_v1; version 2 will be a new function beside it",
         )
     return {"function": function, "name": name, "module": plain.__module__, "origin": origin}
+
+
+def _unversioned(name: str) -> str:
+    return re.sub(r"_?v?[0-9]*$", "", name.lower()) or "name"
 
 
 def _duration(text: str, origin: Origin) -> timedelta:
@@ -281,5 +285,6 @@ def _known_metric(metric: str | None, task: Task | None, origin: Origin) -> None
     if task is not None and task not in METRICS[metric]:
         fitting = [name for name, tasks in METRICS.items() if task in tasks]
         raise DeclarationError(
-            f"{origin}: the metric {metric!r} does not judge a {task} model", next_step=f"choose one of {', '.join(fitting)}"
+            f"{origin}: the metric {metric!r} does not judge a {task} model",
+            next_step=f"choose one of {', '.join(fitting)}",
         )

@@ -39,7 +39,10 @@ class ObjectStore:
         if not target.exists():
             with files.replacing(target) as temporary:
                 files.copy_chunks(path, temporary)
-                _demand(files.digest_file(temporary) == digest, f"{path} changed while it was being copied")
+                if files.digest_file(temporary) != digest:
+                    raise OutsideError(
+                        f"{path} changed while it was being copied", next_step="run again when nothing writes to it"
+                    )
         return digest
 
     def put_tree(self, folder: Path) -> str:
@@ -89,8 +92,3 @@ class ObjectStore:
 
     def _place(self, digest: str) -> Path:
         return self.root / digest[:2] / digest[2:]
-
-
-def _demand(true: bool, otherwise: str) -> None:
-    if not true:
-        raise OutsideError(otherwise, next_step="run again when nothing writes to it")
