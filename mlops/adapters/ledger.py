@@ -1,0 +1,279 @@
+"""The ledger: what happened, append-only, in MLflow.
+
+Through `MlflowClient` with explicit run ids; the fluent API keeps the active run in a global. A push is a
+run, its steps are child runs, a release is a registered model version that carries the manifest, and
+deployments are runs too. Models are recorded as files with a signature and without a Python loader:
+MLflow's own loaders execute code, so nothing of ours can be loaded by them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlops.contract import Contract
+from mlops.errors import MlopsError, OutsideError
+from mlops.release import Event, Manifest
+from mlops.verdict import Outcome, Record, Verdict
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+_PARAM_LENGTH = 500  # what every MLflow backend takes
+_TAG_LENGTH = 4500
+
+
+def tracking_uri(home: Path) -> str:
+    """`MLFLOW_TRACKING_URI` where set, else a SQLite file in `.mlops`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+
+
+class Ledger:
+    """One project's experiment in MLflow. Opening it imports MLflow, which takes two seconds."""
+
+    def __init__(self, home: Path, project: str) -> None:
+        """Open or create the experiment; OutsideError when the server does not answer."""
+        self.uri = tracking_uri(home)
+        _quiet_and_quick()
+        from mlflow import MlflowClient, set_tracking_uri
+
+        # The SQL registry resolves `models:/<id>` through the process-wide URI, whatever its client was given.
+        set_tracking_uri(self.uri)
+        home.mkdir(parents=True, exist_ok=True)
+        with self._outside():
+            self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            self.experiment = self._experiment(project, home)
+
+    def begin(self, name: str, tags: Mapping[str, str]) -> str:
+        """Open the run of a push or command; gives its id."""
+        with self._outside():
+            run = self.client.create_run(self.experiment, tags=_tags(tags), run_name=name)
+        return str(run.info.run_id)
+
+    def record(self, record: Record, parent: str, tags: Mapping[str, str]) -> str:
+        """Write a finished step as a child run with parameters, metrics, datasets and verdict; gives its id."""
+        with self._outside():
+            begun = int(record.started * 1000)
+            own = {"mlflow.parentRunId": parent, "mlops.key": record.key, "mlops.step": record.step}
+            outputs = {f"mlops.output.{name}": digest for name, digest in record.outputs.items()}
+            everything = _tags({**tags, **own, "mlops.subject": record.subject, **outputs, **_judged(record.verdict)})
+            run = self.client.create_run(self.experiment, begun, everything, record.name)
+            run_id = str(run.info.run_id)
+            self._log(run_id, record)
+            status = "FAILED" if record.verdict is not None and not record.verdict.accepted else "FINISHED"
+            self.client.set_terminated(run_id, status, begun + int(record.seconds * 1000))
+        return run_id
+
+    def end(self, run_id: str, outcome: Outcome, error: str = "") -> None:
+        """Close the run of a push with its overall outcome."""
+        with self._outside():
+            self.client.set_tag(run_id, "mlops.outcome", outcome.value)
+            if error:
+                self.client.set_tag(run_id, "mlops.error", error[:_TAG_LENGTH])
+            self.client.set_terminated(run_id, "FINISHED" if outcome is Outcome.PASS else "FAILED")
+
+    def register(self, manifest: Manifest, contract: Contract, payload: Path, run_id: str) -> str:
+        """Record a release as a version of the registered model of its family; gives the version.
+
+        A release that is registered already keeps its version.
+        """
+        with self._outside():
+            known = self._version_of(manifest)
+            if known is not None:
+                return known
+            model_id = self._logged_model(manifest, contract, payload, run_id)
+            tags = {"mlops.release": manifest.release, "mlops.form": manifest.form, "mlops.commit": manifest.commit}
+            evidence = {f"mlops.gate.{gate}": outcome for gate, outcome in manifest.evidence.items()}
+            version = self.client.create_model_version(
+                manifest.family,
+                f"models:/{model_id}",
+                run_id,
+                tags=_tags({**tags, **evidence}),
+                description=_describe(manifest),
+                model_id=model_id,
+            )
+            self.client.set_registered_model_alias(manifest.family, manifest.model.replace("_", "-"), version.version)
+        return str(version.version)
+
+    def event(self, event: Event) -> None:
+        """Record a deployment or rollback, and move the environment's alias to what is live now."""
+        tags = {f"mlops.{name}": str(value) for name, value in msgspec.to_builtins(event).items()}
+        with self._outside():
+            begun = int(_timestamp(event.at) * 1000)
+            run = self.client.create_run(
+                self.experiment,
+                begun,
+                _tags({"mlops.step": event.action, **tags}),
+                f"{event.action}:{event.environment}",
+            )
+            self.client.log_metric(run.info.run_id, "seconds", event.seconds)
+            done = event.outcome == "done"
+            self.client.set_terminated(
+                run.info.run_id, "FINISHED" if done else "FAILED", begun + int(event.seconds * 1000)
+            )
+            version = self._find_version(event.family, event.to) if done else None
+            if version is not None:
+                self.client.set_registered_model_alias(event.family, event.environment, version)
+
+    def _experiment(self, project: str, home: Path) -> str:
+        known = self.client.get_experiment_by_name(project)
+        if known is not None:
+            return str(known.experiment_id)
+        local = (home / "artifacts").as_uri() if self.uri.startswith("sqlite") else None
+        return str(self.client.create_experiment(project, artifact_location=local))
+
+    def _log(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        metrics = {**record.metrics, "seconds": record.seconds}
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(_name(k), float(v), now, 0) for k, v in metrics.items()],
+            params=[Param(_name(k), str(v)[:_PARAM_LENGTH]) for k, v in record.params.items()],
+        )
+        inputs = record.facts.get("datasets", {})
+        if inputs:
+            self.client.log_inputs(run_id, [_dataset(name, described) for name, described in inputs.items()])
+        if record.verdict is not None:
+            findings = msgspec.to_builtins(record.verdict)
+            self.client.log_dict(run_id, findings, "verdict.json")
+
+    def _version_of(self, manifest: Manifest) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_registered_model(manifest.family)
+        except MlflowException:
+            self.client.create_registered_model(manifest.family, description=f"Releases of {manifest.family}")
+            return None
+        return self._find_version(manifest.family, manifest.release)
+
+    def _find_version(self, family: str, release: str) -> str | None:
+        found = self.client.search_model_versions(f"name = '{family}' and tags.`mlops.release` = '{release}'")
+        return str(found[0].version) if found else None
+
+    def _logged_model(self, manifest: Manifest, contract: Contract, payload: Path, run_id: str) -> str:
+        from mlflow.entities import LoggedModelStatus, Metric
+        from mlflow.models import Model
+
+        logged = self.client.create_logged_model(
+            self.experiment,
+            manifest.model,
+            run_id,
+            tags=_tags({"mlops.release": manifest.release}),
+            params={name: str(value)[:_PARAM_LENGTH] for name, value in manifest.params.items()},
+            model_type=manifest.task,
+        )
+        model_id = str(logged.model_id)
+        now = int(time.time() * 1000)
+        with tempfile.TemporaryDirectory() as folder:
+            flavors = {"mlops": {"release": manifest.release, "form": manifest.form}}
+            described = Model(run_id=run_id, flavors=flavors, signature=signature(contract), model_id=model_id)
+            described.save(str(Path(folder) / "MLmodel"))
+            (Path(folder) / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+            self.client.log_model_artifacts(model_id, folder)
+        self.client.log_model_artifacts(model_id, str(payload))
+        self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
+        metrics = [
+            Metric(_name(k), float(v), now, 0, model_id=model_id, run_id=run_id) for k, v in manifest.metrics.items()
+        ]
+        self.client.log_batch(run_id, metrics=metrics)
+        return model_id
+
+    @contextmanager
+    def _outside(self) -> Iterator[None]:
+        """Every failure of MLflow is the outside world's, and says where we looked for it."""
+        try:
+            yield
+        except MlopsError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise OutsideError(
+                f"the ledger at {self.uri} failed: {type(error).__name__}: {reason}",
+                next_step="start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local ledger",
+            ) from error
+
+
+def signature(contract: Contract) -> Any:
+    """The request's fields and the answer as an MLflow ModelSignature."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    kinds = {
+        "float": DataType.double,
+        "int": DataType.long,
+        "bool": DataType.boolean,
+        "string": DataType.string,
+        "timestamp": DataType.datetime,
+    }
+    inputs = [ColSpec(kinds[f.kind], f.name, required=not f.nullable) for f in contract.fields]
+    answer = DataType.double if contract.task == "regression" else DataType.string
+    outputs = [ColSpec(answer, "prediction")]
+    if contract.task == "binary":
+        outputs.append(ColSpec(DataType.double, "probability"))
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def _quiet_and_quick() -> None:
+    """Settings that MLflow reads when it is imported: fail in seconds, say nothing, call nobody."""
+    for name, value in {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _dataset(name: str, described: Mapping[str, str]) -> DatasetInput:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    # MLflow keeps 36 characters of a digest: ours, whole, is in the profile.
+    digest = described["digest"]
+    dataset = Dataset(
+        name=name,
+        digest=digest[:32],
+        source_type=described.get("type", "local"),
+        source=json.dumps({"uri": described.get("origin", name)}),
+        profile=json.dumps({"sha256": digest, "rows": described.get("rows", "")}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", described.get("context", "input"))])
+
+
+def _judged(verdict: Verdict | None) -> dict[str, str]:
+    if verdict is None:
+        return {}
+    fired = "; ".join(f"{f.check} {f.subject}: {f.message}" for f in verdict.fired)
+    return {"mlops.verdict": verdict.outcome.value, "mlops.fired": fired}
+
+
+def _describe(manifest: Manifest) -> str:
+    features = ", ".join(sorted(manifest.features)) or "none stored"
+    return f"Release {manifest.release} ({manifest.form}), commit {manifest.commit[:12]}, features: {features}"
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: str(value)[:_TAG_LENGTH] for name, value in tags.items() if value != ""}
+
+
+def _name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in text)
+
+
+def _timestamp(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
