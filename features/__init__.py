@@ -1,0 +1,1 @@
+"""The example's features, and the simulator that stands in for its source."""
