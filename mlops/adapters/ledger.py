@@ -83,6 +83,12 @@ class Ledger:
                 self.client.set_tag(run_id, "mlops.error", error[:_TAG_LENGTH])
             self.client.set_terminated(run_id, "FINISHED" if outcome is Outcome.PASS else "FAILED")
 
+    def killed(self, run_id: str) -> None:
+        """Close a run whose process is gone."""
+        with self._outside():
+            self.client.set_tag(run_id, "mlops.error", "the process was killed")
+            self.client.set_terminated(run_id, "KILLED")
+
     def register(self, manifest: Manifest, contract: Contract, payload: Path, run_id: str) -> str:
         """Record a release as a version of the registered model of its family; gives the version.
 

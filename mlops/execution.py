@@ -1,0 +1,185 @@
+"""Runs tasks in the order of their needs, side by side, and never twice.
+
+A task names what it needs and what its key is made of. A key that is in the index, with all its outputs
+in the store, is not computed again. After a gate has said no, judging goes on, so that one report names
+every fault at once, but nothing more is built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Protocol
+
+from mlops.adapters.index import Index
+from mlops.adapters.objects import ObjectStore
+from mlops.errors import MlopsError
+from mlops.keys import key_of
+from mlops.verdict import Record
+
+Records = Mapping[str, Record]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A step on a subject. `needs` are tasks whose records it reads, `after` tasks that must only be over.
+
+    `ingredients` gives what the key is made of, out of the needs' records; None: it runs every time.
+    `judging` tasks go on after a gate has said no; building ones do not start.
+    """
+
+    step: str
+    subject: str
+    run: Callable[[Records], Record]
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    ingredients: Callable[[Records], Mapping[str, Any]] | None = None
+    judging: bool = False
+
+    @property
+    def name(self) -> str:
+        """`step:subject`."""
+        return f"{self.step}:{self.subject}" if self.subject else self.step
+
+
+class Observer(Protocol):
+    """Who is told how the run goes: the command line's display, or nobody."""
+
+    def started(self, name: str) -> None:
+        """A task is being computed."""
+
+    def progress(self, name: str, text: str) -> None:
+        """A task has something to say."""
+
+    def finished(self, record: Record) -> None:
+        """A task is over: computed or reused."""
+
+
+class Recorder(Protocol):
+    """Who keeps the records of computed tasks: the ledger."""
+
+    def warm(self) -> None:
+        """Something will be computed: get ready."""
+
+    def record(self, record: Record) -> None:
+        """Keep a finished record; raises what went wrong with keeping earlier ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a run ended: the records in order of their ends, tasks never started, the first error."""
+
+    records: tuple[Record, ...]
+    skipped: tuple[str, ...] = ()
+    errors: tuple[MlopsError, ...] = ()
+
+
+@dataclass
+class _State:
+    done: dict[str, Record] = field(default_factory=dict)
+    ended: list[Record] = field(default_factory=list)
+    errors: list[MlopsError] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+    stopped: bool = False
+
+
+class Executor:
+    """Runs tasks against one index, one store and one recorder."""
+
+    def __init__(self, index: Index, objects: ObjectStore, recorder: Recorder, observer: Observer) -> None:
+        self._index = index
+        self._objects = objects
+        self._recorder = recorder
+        self._observer = observer
+
+    def run(self, tasks: Sequence[Task], *, workers: int = 4) -> Run:
+        """Run all tasks; MlopsErrors are collected, anything else is a bug and is raised."""
+        by_name = {task.name: task for task in tasks}
+        order = _ordered(tasks)
+        state = _State()
+        running: dict[Future[Record], Task] = {}
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="step")
+        try:
+            while order.is_active():
+                for name in order.get_ready():
+                    self._start(by_name[name], state, running, pool, order)
+                if running:
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        self._end(running.pop(future), future, state, order)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return Run(tuple(state.ended), tuple(n for n in by_name if n in state.lost), tuple(state.errors))
+
+    def _start(
+        self,
+        task: Task,
+        state: _State,
+        running: dict[Future[Record], Task],
+        pool: ThreadPoolExecutor,
+        order: TopologicalSorter[str],
+    ) -> None:
+        blocked = any(need not in state.done for need in task.needs)
+        if blocked or (state.stopped and not task.judging):
+            state.lost.add(task.name)
+            order.done(task.name)
+            return
+        needs = {name: state.done[name] for name in task.needs}
+        running[pool.submit(self._compute, task, needs)] = task
+
+    def _end(self, task: Task, future: Future[Record], state: _State, order: TopologicalSorter[str]) -> None:
+        try:
+            record = future.result()
+        except MlopsError as error:
+            state.errors.append(error)
+            state.lost.add(task.name)
+            state.stopped = True
+        else:
+            state.ended.append(record)
+            state.done[task.name] = record
+            self._observer.finished(record)
+            if record.verdict is not None and not record.verdict.accepted:
+                state.stopped = True
+                if not task.judging:
+                    del state.done[task.name]
+        order.done(task.name)
+
+    def _compute(self, task: Task, needs: Records) -> Record:
+        key = (
+            "" if task.ingredients is None else key_of(task.step, {"subject": task.subject, **task.ingredients(needs)})
+        )
+        known = self._known(key)
+        if known is not None:
+            return known
+        self._recorder.warm()
+        self._observer.started(task.name)
+        began, clock = time.time(), time.monotonic()
+        record = task.run(needs)
+        record = dataclasses.replace(record, key=key, started=began, seconds=time.monotonic() - clock)
+        if key and (record.verdict is None or record.verdict.accepted):
+            self._index.add(record)
+        self._recorder.record(record)
+        return record
+
+    def _known(self, key: str) -> Record | None:
+        record = self._index.find(key) if key else None
+        if record is None:
+            return None
+        if not all(self._objects.has(digest) for digest in record.outputs.values()):
+            self._index.forget(key)
+            return None
+        return dataclasses.replace(record, reused=True)
+
+
+def _ordered(tasks: Sequence[Task]) -> TopologicalSorter[str]:
+    names = {task.name for task in tasks}
+    order = TopologicalSorter({t.name: [n for n in (*t.needs, *t.after) if n in names] for t in tasks})
+    try:
+        order.prepare()
+    except CycleError as error:  # the pipeline's order is ours alone
+        raise AssertionError(f"tasks need each other: {error.args[1]}") from error
+    return order
