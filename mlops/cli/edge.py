@@ -1,0 +1,52 @@
+"""The one exit point: errors become a sentence with a next step, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import click
+
+from mlops.cli.group import mlops
+from mlops.errors import INTERRUPTED, MlopsError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave the process with the exit code of DESIGN.md section 5."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = mlops.main(arguments, prog_name="mlops", standalone_mode=False)
+    except click.exceptions.Exit as wanted:
+        code = wanted.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; what was computed before is kept, run again to go on", err=True)
+        _leave_now(INTERRUPTED)
+    except MlopsError as error:
+        show(error, as_json="--json" in arguments)
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)
+
+
+def show(error: MlopsError, *, as_json: bool) -> None:
+    """Print an error for a person on stderr, or for a machine on stdout."""
+    if as_json:
+        kind = type(error).__name__
+        whole = {"error": error.message, "next": error.next_step, "kind": kind, "exit_code": error.exit_code}
+        click.echo(json.dumps(whole, indent=2))
+        return
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(f"{error.message}\n  next: {error.next_step}", err=True)
+
+
+def _leave_now(code: int) -> None:
+    # Steps may still compute on their threads; waiting for them is not what Ctrl-C asks for.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

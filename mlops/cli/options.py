@@ -1,0 +1,58 @@
+"""Options that commands share, and how they open the project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from mlops.workspace import Workspace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def project(function: F) -> F:
+    """Add `--project DIR`."""
+    return click.option(
+        "--project",
+        "root",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path(),
+        help="The project's folder.  [default: here]",
+    )(function)
+
+
+def as_json(function: F) -> F:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
+
+
+def why(function: F) -> F:
+    """Add `--reason TEXT`."""
+    return click.option("--reason", default="", help="Why; kept in the history.")(function)
+
+
+def opened(root: Path) -> Workspace:
+    """The project in `root`."""
+    from mlops.workspace import open_workspace
+
+    return open_workspace(root)
+
+
+def complete_models(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of declared models, for the shell."""
+    try:
+        return [name for name in opened(Path()).catalog.models if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a shell completion must never print a traceback
+        return []
+
+
+def complete_environments(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of environments, for the shell."""
+    try:
+        return [name for name in opened(Path()).config.environments if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a shell completion must never print a traceback
+        return []

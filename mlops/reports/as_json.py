@@ -1,0 +1,24 @@
+"""A report for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mlops.verdict import Report
+
+
+def render(report: Report) -> str:
+    """JSON with the outcome, every record and every finding."""
+    return msgspec.json.format(msgspec.json.encode(plain(report))).decode()
+
+
+def plain(report: Report) -> dict[str, Any]:
+    """The report as JSON values, with the computed outcomes written out."""
+    values: dict[str, Any] = msgspec.to_builtins(report)
+    values["outcome"] = report.outcome.value
+    for entry, record in zip(values["records"], report.records, strict=True):
+        if record.verdict is not None:
+            entry["verdict"]["outcome"] = record.verdict.outcome.value
+    return values

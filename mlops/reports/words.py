@@ -1,0 +1,75 @@
+"""Values as words: numbers, seconds and findings, alike in every format."""
+
+from __future__ import annotations
+
+from mlops.verdict import Finding, Outcome, Record, Severity
+
+MARKS = {
+    Outcome.PASS: "✓",
+    Outcome.FAIL: "✗",
+    Outcome.INSUFFICIENT: "?",
+    Outcome.OVERRIDDEN: "!",
+    Outcome.NOT_RUN: "✗",
+    Outcome.SKIPPED: "-",
+}
+
+
+def number(value: float | str | None) -> str:
+    """A number in at most four significant digits, with thousands separated."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """`0.12 s`, `8.1 s`, `2 min 5 s`."""
+    if value >= 60:
+        return f"{int(value // 60)} min {int(value % 60)} s"
+    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+
+
+def word(finding: Finding) -> str:
+    """What a finding amounts to: `FAIL`, `RETRAIN`, `WARN`, `INSUFFICIENT`, `NOT RUN`, `SKIPPED` or `PASS`."""
+    if finding.outcome is Outcome.FAIL and finding.severity is not Severity.FAIL:
+        return finding.severity.value.upper()
+    return finding.outcome.value.upper()
+
+
+def evidence(finding: Finding) -> str:
+    """The numbers behind a finding: `measured 0.31 [0.28, 0.34], threshold 0.4, n 9,874`."""
+    parts = []
+    if finding.measured is not None:
+        interval = f" [{number(finding.interval[0])}, {number(finding.interval[1])}]" if finding.interval else ""
+        parts.append(f"measured {number(finding.measured)}{interval}")
+    if finding.threshold is not None:
+        parts.append(f"threshold {number(finding.threshold)}")
+    if finding.n is not None:
+        parts.append(f"n {finding.n:,}")
+    if finding.rows:
+        shown = ", ".join(str(row) for row in finding.rows[:8])
+        parts.append(f"rows {shown}{', …' if len(finding.rows) > 8 else ''}")
+    return ", ".join(parts)
+
+
+def remark(record: Record) -> str:
+    """One phrase on what a step gave: its verdict with counts, or its own summary."""
+    own = str(record.facts.get("summary", ""))
+    if record.verdict is None:
+        if own:
+            return own
+        rows = record.metrics.get("rows")
+        return f"{number(rows)} rows" if rows is not None else ""
+    ran = [f for f in record.verdict.findings if f.outcome is not Outcome.SKIPPED]
+    fired = record.verdict.fired
+    counts = [f"{len(ran)} checks"]
+    for severity, noun in ((Severity.FAIL, "failed"), (Severity.RETRAIN, "retrain"), (Severity.WARN, "warned")):
+        number_fired = sum(f.severity is severity for f in fired)
+        if number_fired:
+            counts.append(f"{number_fired} {noun}")
+    skipped = len(record.verdict.findings) - len(ran)
+    if skipped:
+        counts.append(f"{skipped} skipped")
+    text = f"{record.verdict.outcome.value}: {', '.join(counts)}"
+    return f"{own}; {text}" if own else text
