@@ -102,7 +102,9 @@ def _time_of_day(random: np.random.Generator, size: int) -> np.ndarray:
 
 def _moments(start: str, day: np.ndarray, seconds: np.ndarray) -> pd.Series:
     microseconds = ((day * _SECONDS_A_DAY + seconds) * 1_000_000).astype("int64")
-    return pd.Series(pd.Timestamp(start, tz="UTC").as_unit("us") + pd.to_timedelta(microseconds, unit="us").as_unit("us"))
+    return pd.Series(
+        pd.Timestamp(start, tz="UTC").as_unit("us") + pd.to_timedelta(microseconds, unit="us").as_unit("us")
+    )
 
 
 def _terminals(random: np.random.Generator, customer: np.ndarray, customers: int, terminals: int) -> np.ndarray:
@@ -133,7 +135,7 @@ def _frauds(
 
 
 def _compromised(random: np.random.Generator, members: int, days: int, *, every: int, lasting: int) -> np.ndarray:
-    """A table members × days: every so many days one more member is compromised, for that many days."""
+    """A table members by days: every so many days one more member is compromised, for that many days."""
     table = np.zeros((members, days), dtype=bool)
     for first in range(0, days, every):
         table[random.integers(0, members), first : first + lasting] = True
@@ -141,19 +143,16 @@ def _compromised(random: np.random.Generator, members: int, days: int, *, every:
 
 
 def _broken(table: pd.DataFrame, fault: Fault, random: np.random.Generator) -> pd.DataFrame:
+    if fault not in Fault.__args__:
+        raise ValueError(f"unknown fault {fault!r}; there are {', '.join(Fault.__args__)}")
     some = random.random(len(table))
-    if fault == "missing_column":
-        return table.drop(columns="amount")
-    if fault == "renamed_column":
-        return table.rename(columns={"amount": "amt"})
-    if fault == "text_amount":
-        return table.assign(amount=table["amount"].map("{:.2f} EUR".format))
-    if fault == "negative_amount":
-        return table.assign(amount=table["amount"].where(some >= 0.02, -table["amount"]))
-    if fault == "null_customer":
-        return table.assign(customer_id=table["customer_id"].astype("Int64").mask(some < 0.02))
-    if fault == "new_channel":
-        return table.assign(channel=table["channel"].mask(some < 0.05, "crypto"))
-    if fault == "duplicate_id":
-        return pd.concat([table, table[some < 0.01]], ignore_index=True)
-    raise ValueError(f"unknown fault {fault!r}; there are {', '.join(Fault.__args__)}")
+    changed = {
+        "missing_column": lambda: table.drop(columns="amount"),
+        "renamed_column": lambda: table.rename(columns={"amount": "amt"}),
+        "text_amount": lambda: table.assign(amount=table["amount"].map("{:.2f} EUR".format)),
+        "negative_amount": lambda: table.assign(amount=table["amount"].where(some >= 0.02, -table["amount"])),
+        "null_customer": lambda: table.assign(customer_id=table["customer_id"].astype("Int64").mask(some < 0.02)),
+        "new_channel": lambda: table.assign(channel=table["channel"].mask(some < 0.05, "crypto")),
+        "duplicate_id": lambda: pd.concat([table, table[some < 0.01]], ignore_index=True),
+    }
+    return changed[fault]()

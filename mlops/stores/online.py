@@ -116,6 +116,7 @@ def publish(
     entity: str,
     frame_or_rows: Any,
     ttl_seconds: float | None = None,
+    *,
     timestamp: str | None = None,
 ) -> int:
     """Replace what the store holds of `view` by the newest row of each entity; gives the number of entities.
