@@ -35,6 +35,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     encoding: str = "utf-8-sig"
     decimal: str = "."
     missing: tuple[str | float | int, ...] = ()  # further values that mean "missing", such as -200
+    text: tuple[str, ...] = ()  # columns that are text even where they look like numbers, such as codes
     timestamps: dict[str, str] = {}  # column -> strptime format, or "" for ISO 8601
     schema: str | None = None  # the committed schema; default features/NAME.schema.yaml
     max_age: str = "0s"  # how long a snapshot is fresh enough to be used again

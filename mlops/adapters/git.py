@@ -1,0 +1,97 @@
+"""What git knows of the project: commit, branch, unsaved changes, who works here, what a change touched.
+
+A project without git, or without a commit yet, is welcome: its commit is `uncommitted` and it counts as dirty.
+"""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.errors import UsageError
+
+UNCOMMITTED = "uncommitted"
+
+_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Where a working copy stands; `branch` is empty on a detached head, `shallow` means that history is cut off."""
+
+    commit: str
+    branch: str
+    dirty: bool
+    shallow: bool
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a commit to name the work by."""
+        return self.commit != UNCOMMITTED
+
+
+def state(root: Path) -> State:
+    """The state of the repository that `root` lies in, as git sees it."""
+    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
+    if status is None:
+        return State(commit=UNCOMMITTED, branch="", dirty=True, shallow=False)
+    heads = dict(line[2:].split(" ", 1) for line in status.splitlines() if line.startswith("# branch."))
+    commit = heads.get("branch.oid", "(initial)")
+    branch = heads.get("branch.head", "(detached)")
+    return State(
+        commit=UNCOMMITTED if commit == "(initial)" else commit,
+        branch="" if branch == "(detached)" else branch,
+        dirty=any(not line.startswith("#") for line in status.splitlines()),
+        shallow=(_git(root, "rev-parse", "--is-shallow-repository") or "").strip() == "true",
+    )
+
+
+def who(root: Path) -> str:
+    """The name that git, else the system, knows the person by."""
+    name = (_git(root, "config", "user.name") or "").strip()
+    if name:
+        return name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user id has no name
+        return "unknown"
+
+
+def changed_files(root: Path, base: str) -> tuple[str, ...]:
+    """Files (POSIX paths below `root`) that differ from where this branch left `base`, unsaved and new ones included.
+
+    UsageError where `base` is unknown, which in a shallow clone means that history is cut off.
+    """
+    if base.startswith("-"):
+        raise UsageError(f"{base!r} is not a commit or branch", next_step="give a branch, tag or commit")
+    start = (_git(root, "merge-base", base, "HEAD") or "").strip()
+    if not start:
+        here = state(root)
+        why = (
+            "this clone is shallow"
+            if here.shallow
+            else "git does not know it"
+            if here.known
+            else "there is no commit here"
+        )
+        raise UsageError(
+            f"cannot tell what changed since {base!r}: {why}",
+            next_step="run `git fetch --unshallow` (in a workflow: fetch-depth: 0)"
+            if here.shallow
+            else "check the name with `git log`",
+        )
+    tracked = _git(root, "diff", "--name-only", "-z", "--relative", "--no-renames", start, "--", ".") or ""
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".") or ""
+    return tuple(sorted({name for name in (tracked + new).split("\0") if name}))
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails, is missing, or there is no repository."""
+    command = ["git", "-C", str(root), "--no-optional-locks", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "surrogateescape") if done.returncode == 0 else None
