@@ -1,1 +1,1 @@
-"""Places that run releases: the protocol and its implementations."""
+"""Places that run releases: the protocol, and this machine."""

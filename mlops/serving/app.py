@@ -1,0 +1,226 @@
+"""The service's front: a lean ASGI app that answers /predict and its neighbours, and passes on what it does not know.
+
+The hot path is: read the body, decode it strictly, predict, encode; no framework in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from mlops.serving.host import Host
+from mlops.serving.metrics import CONTENT_TYPE, Metrics
+from mlops.serving.page import page
+from mlops.serving.refusal import Refused
+from mlops.serving.runtime import LoadedRelease
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Page = tuple[int, bytes, bytes]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_JSON, _HTML, _PLAIN = b"application/json", b"text/html; charset=utf-8", b"text/plain; charset=utf-8"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_ROWS_IN_LOOP = 64  # more rows than this leave the event loop free for others
+_OPEN = ("/livez", "/readyz", "/healthz")
+_logger = logging.getLogger("mlops.serving")
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a request may cost: bytes of its body, and seconds to send it."""
+
+    body_bytes: int = 1 << 20
+    body_seconds: float = 20.0
+
+
+class Front:
+    """An ASGI app in front of `inner` (BentoML's own): the same token, limits and errors hold for both."""
+
+    def __init__(self, inner: AsgiApp, *, host: Host, token: str | None = None, limits: Limits | None = None) -> None:
+        self._inner = inner
+        self._host = host
+        self._token = f"Bearer {token}".encode() if token else None
+        self._limits = limits or Limits()
+        self._metrics = Metrics()
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self._pages: dict[str, Callable[[Scope], Page]] = {
+            "/": self._page,
+            "/contract": self._contract,
+            "/metrics": self._told_metrics,
+            "/livez": self._alive,
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every failure is a JSON answer without a stack trace."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        path = scope["path"]
+        try:
+            if path not in _OPEN:
+                self._demand_token(scope)
+            if path == "/predict":
+                await self._predict(scope, receive, send)
+            elif path in self._pages:
+                _demand_method(scope, "GET", "HEAD")
+                await _answer(send, *self._pages[path](scope))
+            else:
+                await self._pass_on(scope, receive, send)
+        except Refused as refused:
+            await _refuse(send, refused, scope)
+
+    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        release = self._host.live
+        status, rows = 200, 0
+        try:
+            _demand_method(scope, "POST")
+            body = await _body(scope, receive, self._limits)
+            answer, rows = await self._answered(release, body, _request_id(scope))
+            await _answer(send, 200, answer, _JSON)
+        except Refused as refused:
+            status = refused.status
+            raise
+        except Exception:
+            # A fault of the release's own code: the log gets the trace, the caller does not.
+            _logger.exception("%s could not answer", release.release)
+            status = 500
+            raise Refused(500, "the service failed to answer; its log says why") from None
+        finally:
+            self._metrics.count(release.release, status, rows, time.perf_counter() - started)
+
+    async def _answered(self, release: LoadedRelease, body: bytes, request_id: str) -> tuple[bytes, int]:
+        decoded = release.decoder.decode(body)
+        if release.slow or len(decoded.rows) > _ROWS_IN_LOOP:
+            loop = asyncio.get_running_loop()
+            answers = await loop.run_in_executor(self._beside, release.answer, decoded.rows)
+        else:
+            answers = release.answer(decoded.rows)
+        for answer in answers:
+            answer["request_id"] = request_id
+        return _encode(answers if decoded.many else answers[0]), len(answers)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let BentoML answer, on a body that is within the limit."""
+        body = await _body(scope, receive, self._limits) if scope["method"] in ("POST", "PUT", "PATCH") else b""
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._inner(scope, replay, send)
+
+    def _demand_token(self, scope: Scope) -> None:
+        if self._token is None:
+            return
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if not hmac.compare_digest(given, self._token):
+            raise Refused(401, "send the header 'Authorization: Bearer TOKEN'")
+
+    def _page(self, scope: Scope) -> Page:
+        live = self._host.live
+        server = scope.get("server") or ("127.0.0.1", 3000)
+        address = f"http://{server[0]}:{server[1]}"
+        return 200, page(live.contract, live.release, address, token=self._token is not None), _HTML
+
+    def _contract(self, _: Scope) -> Page:
+        return 200, _encode(self._host.live.contract), _JSON
+
+    def _told_metrics(self, _: Scope) -> Page:
+        return 200, self._metrics.text(), CONTENT_TYPE
+
+    def _alive(self, _: Scope) -> Page:
+        return 200, b"alive\n", _PLAIN
+
+    def _ready(self, _: Scope) -> Page:
+        if not self._host.ready:
+            return 503, b'{"ready":false}', _JSON
+        return 200, _encode({"ready": True, "release": self._host.live.release}), _JSON
+
+
+async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+    """The whole body; Refused 413 as soon as it is too large, 408 when it does not come."""
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if declared.isdigit() and int(declared) > limits.body_bytes:
+        raise _too_large(limits)
+    message = await receive()
+    if not message.get("more_body"):
+        body = bytes(message.get("body", b""))
+        if len(body) > limits.body_bytes:
+            raise _too_large(limits)
+        return body
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await _rest(message, receive, limits)
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {limits.body_seconds:g} seconds") from None
+
+
+async def _rest(message: Message, receive: Receive, limits: Limits) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the connection ended before the body did")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limits.body_bytes:
+            raise _too_large(limits)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limits: Limits) -> Refused:
+    return Refused(413, f"the body is larger than {limits.body_bytes} bytes")
+
+
+def _demand_method(scope: Scope, *allowed: str) -> None:
+    if scope["method"] not in allowed:
+        raise Refused(405, f"{scope['path']} answers {' and '.join(allowed)} only")
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid4().hex
+
+
+async def _answer(send: Send, status: int, body: bytes, kind: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(send: Send, refused: Refused, scope: Scope) -> None:
+    body = _encode(refused.body())
+    headers = [(b"content-type", _JSON), (b"content-length", str(len(body)).encode())]
+    if refused.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if refused.status == 405:
+        headers.append((b"allow", b"POST" if scope["path"] == "/predict" else b"GET, HEAD"))
+    if refused.status in (408, 413):
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,192 @@
+"""The releases that one worker holds: the live one, and the one it would be rolled back to, warm beside it.
+
+Under `mlops serve` a host follows the environment's pointer: a new release is verified, loaded and asked
+its golden requests while the old one goes on answering; then one reference is swapped. No socket is
+touched, so no request fails. A release that fails its self-check never gets a request.
+In a bento that runs alone there is no pointer, and the host holds the bento's own release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops.errors import DeploymentFailed, MlopsError
+from mlops.release import MANIFEST, PAYLOAD
+from mlops.serving.integrity import read_manifest
+from mlops.serving.pointer import POINTER, Ack, Pointer, being_a_worker, read_pointer, write_ack
+from mlops.serving.runtime import LoadedRelease, load_payload, load_release
+
+POINTER_VARIABLE, RELEASES_VARIABLE = "MLOPS_POINTER", "MLOPS_RELEASES"
+PAYLOAD_VARIABLE, ONLINE_VARIABLE = "MLOPS_RELEASE", "MLOPS_ONLINE"
+
+_LOOK_EVERY = 0.05  # seconds; one `stat` costs microseconds
+_KEEP_WARM = 2  # releases beside the live one
+_logger = logging.getLogger("mlops.serving")
+
+
+class Host:
+    """What the service asks for its release: `live` answers, `ready` says whether it passed its golden requests.
+
+    This one holds the release of a bento that runs alone.
+    """
+
+    def __init__(self, payload: Path, online: Path | None) -> None:
+        self._payload = payload
+        self._online = online
+        self._live: LoadedRelease | None = None
+
+    @property
+    def live(self) -> LoadedRelease:
+        """The release that answers; DeploymentFailed before `load`."""
+        if self._live is None:
+            raise DeploymentFailed("no release is loaded yet", next_step="wait until /readyz answers 200")
+        return self._live
+
+    @property
+    def ready(self) -> bool:
+        """Whether a release has answered its golden requests here."""
+        return self._live is not None
+
+    def load(self) -> None:
+        """Load and self-check the release that is to serve; raises what stands in the way."""
+        # The manifest lies beside the bento where it was made; a container holds the bento only.
+        source = self._payload.parent
+        folder = source.parent.parent
+        beside = folder / PAYLOAD == self._payload and (folder / MANIFEST).exists()
+        release = read_manifest(folder).release if beside else ""
+        self._live = load_payload(self._payload, source, release=release, online=self._online)
+        self._live.release = release or self._live.contract.model
+
+    def watch(self) -> None:
+        """Nothing to follow."""
+
+    async def stop(self) -> None:
+        """Nothing to end."""
+
+
+class FollowingHost(Host):
+    """Holds the releases that an environment's pointer names, and follows it from `watch` to `stop`."""
+
+    def __init__(self, pointer: Path, releases: Path, online: Path | None) -> None:
+        super().__init__(pointer, online)
+        self._pointer = pointer
+        self._releases = releases
+        self._warm: dict[str, LoadedRelease] = {}
+        self._followed: Pointer | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._exits = contextlib.ExitStack()
+
+    def load(self) -> None:
+        """Load and self-check the live release; raises what stands in the way."""
+        self._exits.enter_context(being_a_worker(self._pointer))
+        pointer = read_pointer(self._pointer)
+        if pointer is None:
+            raise DeploymentFailed(
+                f"nothing is live in {self._pointer}", next_step="deploy a release: `mlops deploy ENV`"
+            )
+        self._live = self._have(pointer.live)
+        self._follow(pointer)
+
+    def watch(self) -> None:
+        """Follow the pointer from now on, in the running event loop."""
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._keep_looking())
+
+    async def stop(self) -> None:
+        """End the watch."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        self._exits.close()
+
+    async def _keep_looking(self) -> None:
+        looked: tuple[int, int] | None = None  # so the first look warms up the previous release
+        while True:
+            stamp = self._stamp()
+            if stamp != looked:
+                looked = stamp
+                try:
+                    await asyncio.to_thread(self._take_over)
+                except Exception:
+                    # A watch that dies would leave the worker deaf to a rollback, so it logs and goes on.
+                    _logger.exception("could not follow %s", self._pointer)
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _take_over(self) -> None:
+        pointer = read_pointer(self._pointer)
+        if pointer is not None:
+            if pointer != self._followed:
+                self._follow(pointer)
+            self._warm_up(pointer)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = (self._pointer / POINTER).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def _follow(self, pointer: Pointer) -> None:
+        """Serve what the pointer names, or say why not and go on serving the old one."""
+        self._followed = pointer
+        try:
+            chosen = self._have(pointer.live)
+        except MlopsError as error:
+            _logger.exception("%s is not taken over", pointer.live)
+            self._acknowledge(pointer, error.message)
+            return
+        old, self._live = self._live, chosen
+        self._warm.pop(chosen.release, None)
+        if old is not None and old is not chosen:
+            self._warm[old.release] = old
+        self._acknowledge(pointer, "")
+
+    def _warm_up(self, pointer: Pointer) -> None:
+        """Hold the previous release ready for a rollback, and let go of those beyond."""
+        if pointer.previous is None or self.live.release != pointer.live:
+            return
+        try:
+            previous = self._have(pointer.previous)
+        except MlopsError as error:
+            _logger.warning("%s cannot be kept warm: %s", pointer.previous, error.message)
+            return
+        if previous is not self._live:
+            self._warm.pop(previous.release, None)
+            self._warm[previous.release] = previous
+        while len(self._warm) > _KEEP_WARM:
+            self._warm.pop(next(iter(self._warm))).close()
+        self._acknowledge(pointer, "")
+
+    def _have(self, release: str) -> LoadedRelease:
+        if self._live is not None and self._live.release == release:
+            return self._live
+        if release in self._warm:
+            return self._warm[release]
+        return load_release(self._releases, release, self._online)
+
+    def _acknowledge(self, pointer: Pointer, error: str) -> None:
+        serving = self._live.release if self._live else ""
+        ack = Ack(
+            pid=os.getpid(),
+            generation=pointer.generation,
+            serving=serving,
+            ok=not error,
+            error=error,
+            warm=tuple(self._warm),
+        )
+        write_ack(self._pointer, ack)
+
+
+def host(variables: Mapping[str, str], working_directory: Path) -> Host:
+    """The host that the environment's variables ask for; a bento alone has its release in `release/`."""
+    online = Path(variables[ONLINE_VARIABLE]) if variables.get(ONLINE_VARIABLE) else None
+    pointer = variables.get(POINTER_VARIABLE)
+    if pointer:
+        return FollowingHost(Path(pointer), Path(variables[RELEASES_VARIABLE]), online)
+    return Host(Path(variables.get(PAYLOAD_VARIABLE) or working_directory / "release"), online)

@@ -1,0 +1,163 @@
+"""A release in memory, ready to answer: verified, loaded, and found to answer its golden requests as before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlops.contract import Contract
+from mlops.errors import DeploymentFailed, MlopsError
+from mlops.release import BENTO, CONTRACT, PAYLOAD
+from mlops.serving.golden import differences, read_golden
+from mlops.serving.integrity import verify
+from mlops.serving.isolation import ReleaseCode
+from mlops.serving.predictors import Prediction, load_predictor
+from mlops.serving.refusal import Refused
+from mlops.serving.requests import Decoder, Row
+from mlops.serving.table import Table, compute, kinds, model_columns, request_columns, stored_columns
+from mlops.stores.online import OnlineReader
+
+MOST_ROWS = 10_000
+
+Stored = Sequence[Mapping[str, Any]]
+"""For each row the stored features by their short names."""
+
+
+class LoadedRelease:
+    """One release: `decoder` reads its requests, `answer` predicts. Made by `load_release` or `load_payload`."""
+
+    def __init__(self, *, release: str, payload: Path, source: Path, online: Path | None) -> None:
+        self.release = release
+        self.contract = msgspec.json.decode((payload / CONTRACT).read_bytes(), type=Contract)
+        self.decoder = Decoder(self.contract, most_rows=MOST_ROWS)
+        self.golden = read_golden(payload)
+        self._predictor = load_predictor(payload, self.contract)
+        self._online = OnlineReader(online) if online is not None else None
+        self._code = ReleaseCode(source) if self.contract.computed else None
+        self._computed: list[Callable[..., Any]] = [
+            self._code.function(one.module, one.name) for one in self.contract.computed if self._code is not None
+        ]
+        self._kinds = kinds(self.contract)
+        self._encode = _ENCODERS[self.contract.task]
+
+    @property
+    def slow(self) -> bool:
+        """Whether one row takes milliseconds, so that it must not be computed in the event loop."""
+        return bool(self._computed) or not getattr(self._predictor, "fast", False)
+
+    def answer(self, rows: Sequence[Row], stored: Stored | None = None) -> list[dict[str, Any]]:
+        """One answer per row: `prediction`, `probability` or `probabilities`, and `release`; never a non-finite number.
+
+        `stored` stands in for the online store. Raises Refused (422) when the model gives no finite number.
+        """
+        table: Table = request_columns(rows, self.contract)
+        if self.contract.stored:
+            values = self.read_stored(rows) if stored is None else stored
+            table.update(stored_columns(values, self.contract))
+        for one, function in zip(self.contract.computed, self._computed, strict=True):
+            table[one.name] = compute(one, function, table, self._kinds)
+        prediction = self._predictor.predict(model_columns(table, self.contract))
+        return self._encode(prediction, self.contract, self.release)
+
+    def read_stored(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """The stored features of each row by short name, out of the online store; missing ones are None."""
+        found: list[dict[str, Any]] = [{} for _ in rows]
+        if self._online is None:
+            return found
+        now = time.time()
+        for view, entity in dict.fromkeys((s.view, s.entity) for s in self.contract.stored):
+            values = self._online.read(view, [row[entity] for row in rows], now)
+            wanted = [(s.name, s.column) for s in self.contract.stored if (s.view, s.entity) == (view, entity)]
+            for row, value in zip(found, values, strict=True):
+                row.update((name, value.get(column)) for name, column in wanted)
+        return found
+
+    def check(self) -> None:
+        """Answer the golden requests, which also warms all that is lazy; DeploymentFailed when an answer differs."""
+        wrong = self._differences()
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            raise DeploymentFailed(
+                f"{self.release} does not answer its golden requests as it did when it was packaged: {wrong[0]}{more}",
+                next_step="make the release again with `mlops run`; compare its libraries' versions with those here",
+            )
+
+    def _differences(self) -> list[str]:
+        if not self.golden:
+            return ["there is no golden request"]
+        try:
+            rows = self.decoder.convert([one.request for one in self.golden])
+            return differences(self.golden, self.answer(rows, [one.stored for one in self.golden]))
+        except Refused as refused:
+            return [f"golden request refused: {refused.reason}"]
+
+    def close(self) -> None:
+        """Forget the release's code."""
+        if self._code is not None:
+            self._code.close()
+
+
+def load_release(releases: Path, release: str, online: Path | None) -> LoadedRelease:
+    """The release of that name, verified byte for byte, loaded and self-checked; DeploymentFailed otherwise."""
+    folder = releases / release
+    verify(folder)
+    return load_payload(folder / PAYLOAD, folder / BENTO / "src", release=release, online=online)
+
+
+def load_payload(payload: Path, source: Path, *, release: str, online: Path | None) -> LoadedRelease:
+    """A release out of its payload folder and the folder of its source, self-checked; DeploymentFailed otherwise."""
+    try:
+        loaded = LoadedRelease(release=release, payload=payload, source=source, online=online)
+        loaded.check()
+    except MlopsError:
+        raise
+    except Exception as error:
+        # Whatever a release's file or code raises, the answer is the same: it must not get a request.
+        raise DeploymentFailed(
+            f"{release} cannot be loaded: {type(error).__name__}: {error}", next_step="make it again: `mlops run`"
+        ) from error
+    return loaded
+
+
+def _binary(prediction: Prediction, _: Contract, release: str) -> list[dict[str, Any]]:
+    chances = _finite(prediction.probabilities)[:, 1].tolist()
+    labels = np.asarray(prediction.values).tolist()
+    return [
+        {"prediction": label, "probability": chance, "release": release}
+        for label, chance in zip(labels, chances, strict=True)
+    ]
+
+
+def _multiclass(prediction: Prediction, contract: Contract, release: str) -> list[dict[str, Any]]:
+    names = [str(name) for name in contract.classes]
+    chances = _finite(prediction.probabilities).tolist()
+    labels = np.asarray(prediction.values).tolist()
+    return [
+        {"prediction": label, "probabilities": dict(zip(names, row, strict=True)), "release": release}
+        for label, row in zip(labels, chances, strict=True)
+    ]
+
+
+def _regression(prediction: Prediction, _: Contract, release: str) -> list[dict[str, Any]]:
+    return [{"prediction": value, "release": release} for value in _finite(prediction.values).ravel().tolist()]
+
+
+def _finite(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    array = np.asarray(values, dtype=np.float64)
+    good = np.isfinite(array)
+    if not good.all():
+        row = int(np.argmin(good.reshape(len(array), -1).all(axis=1)))
+        raise Refused(422, "the model gives no finite number for these values", row=row)
+    return array
+
+
+_ENCODERS: dict[str, Callable[[Prediction, Contract, str], list[dict[str, Any]]]] = {
+    "binary": _binary,
+    "multiclass": _multiclass,
+    "regression": _regression,
+}

@@ -1,0 +1,48 @@
+"""One deployment at a time in an environment: a lock that dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlops.adapters.files import disk_errors
+from mlops.errors import OutsideError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def environment_lock(folder: Path, *, seconds: float = 120.0) -> Iterator[None]:
+    """Hold the environment's lock; OutsideError naming the holder when it is not free within `seconds`."""
+    file = folder / LOCK
+    with disk_errors(file):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _take(handle, file, seconds)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)  # which also lets go of the lock
+
+
+def _take(handle: int, file: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                holder = os.pread(handle, 32, 0).decode() or "another process"
+                raise OutsideError(
+                    f"{file.parent.name} is being deployed to or rolled back by process {holder}",
+                    next_step="wait until that is done, then run again",
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
