@@ -106,7 +106,7 @@ class EmbeddedStore:
 
 
 def utc(times: pd.Series, name: str, view: FeatureView) -> pd.Series:
-    """Times in UTC microseconds without a zone, rounded down; a naive time is UTC. DeclarationError for anything else."""
+    """Times in UTC microseconds without a zone, rounded down; DeclarationError for what is no time."""
     import pandas as pd
 
     reason = f"it holds {times.dtype}"

@@ -1,1 +1,0 @@
-"""The example's features, and the simulator that stands in for its source."""
