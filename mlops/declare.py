@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -252,6 +253,19 @@ def check(*, on: CheckOn) -> Callable[[Callable[..., Any]], Check]:
 def called() -> frozenset[str]:
     """The views and on-demand features that were called in this process."""
     return frozenset(_called)
+
+
+@contextmanager
+def recording() -> Iterator[set[str]]:
+    """A set that, when the block is over, holds the names of what was called inside it."""
+    before = set(_called)
+    _called.clear()
+    inside: set[str] = set()
+    try:
+        yield inside
+    finally:
+        inside |= _called
+        _called.update(before)
 
 
 def _located(function: Callable[..., Any], *, versioned: bool = True) -> dict[str, Any]:

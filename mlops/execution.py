@@ -29,7 +29,8 @@ class Task:
     """A step on a subject. `needs` are tasks whose records it reads, `after` tasks that must only be over.
 
     `ingredients` gives what the key is made of, out of the needs' records; None: it runs every time.
-    `judging` tasks go on after a gate has said no; building ones do not start.
+    `judging` tasks go on after a gate has said no; building ones do not start. `still` says whether what an
+    earlier record tells of is there outside the store.
     """
 
     step: str
@@ -39,6 +40,7 @@ class Task:
     after: tuple[str, ...] = ()
     ingredients: Callable[[Records], Mapping[str, Any]] | None = None
     judging: bool = False
+    still: Callable[[Record], bool] = lambda _: True
 
     @property
     def name(self) -> str:
@@ -152,7 +154,7 @@ class Executor:
         key = (
             "" if task.ingredients is None else key_of(task.step, {"subject": task.subject, **task.ingredients(needs)})
         )
-        known = self._known(key)
+        known = self._known(key, task)
         if known is not None:
             return known
         self._recorder.warm()
@@ -165,11 +167,11 @@ class Executor:
         self._recorder.record(record)
         return record
 
-    def _known(self, key: str) -> Record | None:
+    def _known(self, key: str, task: Task) -> Record | None:
         record = self._index.find(key) if key else None
         if record is None:
             return None
-        if not all(self._objects.has(digest) for digest in record.outputs.values()):
+        if not (all(self._objects.has(digest) for digest in record.outputs.values()) and task.still(record)):
             self._index.forget(key)
             return None
         return dataclasses.replace(record, reused=True)

@@ -79,6 +79,8 @@ class Recorder:
         """Write a record behind the run; raises the OutsideError of an earlier one."""
         self.warm()
         self._raise_what_failed()
+        if record.run_id:  # it wrote its own run
+            return
         self._pending.append(self._pool.submit(self._write, record))
 
     def call(self, action: Callable[[Ledger, str], T]) -> T:

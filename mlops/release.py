@@ -40,6 +40,8 @@ class Manifest:
     evidence: Mapping[str, str]
     files: Mapping[str, str]
     records: Mapping[str, str] = field(default_factory=dict)
+    training: str = ""  # the digest of the training table
+    champion: str = ""  # the release that it was judged against
     framework: str = ""
 
     @property

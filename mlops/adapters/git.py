@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import getpass
 import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +89,20 @@ def changed_files(root: Path, base: str) -> tuple[str, ...]:
     tracked = _git(root, "diff", "--name-only", "-z", "--relative", "--no-renames", start, "--", ".") or ""
     new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".") or ""
     return tuple(sorted({name for name in (tracked + new).split("\0") if name}))
+
+
+@contextmanager
+def tree_of(root: Path, base: str) -> Iterator[Path]:
+    """A temporary copy of the project as it was where this branch left `base`; removed when the block ends."""
+    start = (_git(root, "merge-base", base, "HEAD") or "").strip()
+    with tempfile.TemporaryDirectory(prefix="mlops-base-") as folder:
+        # `COMMIT:./` is the tree of the project's own folder, also where it is not the repository's root.
+        archive = Path(folder) / "base.tar"
+        if start and _git(root, "archive", "--format=tar", f"--output={archive}", f"{start}:./") is not None:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+            archive.unlink()
+        yield Path(folder)
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -1,0 +1,48 @@
+# Everything sets itself up: `make run` and `make test` work on an empty machine with Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+export UV_LINK_MODE ?= copy
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench lock clean
+
+help:  ## show what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 8
+
+run: .venv/ready .venv/gates  ## take the example's two models from data to a release that is live in staging
+	$(BIN)/mlops run fraud_v1 fraud_v2
+
+test: .venv/ready .venv/gates  ## run the tests
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: .venv/ready  ## check style, types, imports between layers and workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --persona=auditor --quiet .github
+
+bench: .venv/ready .venv/gates  ## measure beside the rivals, in one run
+	$(BIN)/python -m benchmarks
+
+lock: .venv/ready  ## resolve the dependencies anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
+		--python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:  ## remove what was made here, the environment included
+	rm -rf .venv .mlops .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# Bytecode is compiled once here: without it every start of a heavy library costs seconds.
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+		f"mlops needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -om1 "^uv==[0-9.]*" requirements.lock)"
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	touch $@
+
+# deepchecks needs older libraries than ours, so it lives in an environment of its own (docs/decisions.md).
+.venv/gates: .venv/ready mlops/adapters/deepchecks_script.py
+	$(BIN)/python -m mlops.adapters.deepchecks
+	touch $@

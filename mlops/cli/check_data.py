@@ -1,0 +1,5 @@
+"""`mlops check-data`."""
+
+from mlops.cli.stage import stage
+
+command = stage("check-data", "mlops check-data --json")

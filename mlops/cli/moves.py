@@ -1,0 +1,54 @@
+"""What deploy and rollback share: the line on what moved, and telling the ledger about it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from mlops.reports.words import seconds
+from mlops.verdict import Record
+
+if TYPE_CHECKING:
+    from mlops.workspace import Workspace
+
+
+def show(record: Record, *, as_json: bool) -> None:
+    """Print what moved from where to where."""
+    facts = record.facts
+    if as_json:
+        click.echo(json.dumps({"seconds": record.seconds, **facts}, indent=2))
+        return
+    if not facts["changed"]:
+        click.echo(f"{facts['environment']}: {facts['release']} is live already")
+        return
+    before = facts.get("from") or facts.get("previous") or "nothing"
+    workers = int(str(facts["workers"]))
+    followed = f"{workers} running workers followed" if workers else "no server is running"
+    moved = f"{facts['environment']}: {facts['release']} is live (before: {before})"
+    click.echo(f"{moved} in {seconds(record.seconds)}, {followed}")
+
+
+def tell_the_ledger(workspace: Workspace, environment: str, *, patient: bool = True) -> None:
+    """Write this environment's events that the ledger lacks; with `patient` off, by a process left behind.
+
+    A ledger that is down is no reason to fail: the events stay, and are written by the next command.
+    """
+    if patient:
+        from mlops.events import write_events
+
+        unwritten = write_events(workspace, environment)
+        if unwritten:
+            click.echo(f"note: the ledger does not answer; {unwritten} events wait for it", err=True)
+        return
+    arguments = [sys.executable, "-m", "mlops.events", str(workspace.root), environment]
+    subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,0 +1,61 @@
+"""`mlops run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlops.cli.group import SUMMARIES
+from mlops.cli.options import as_json, complete_environments, complete_models, project, why
+from mlops.cli.stage import judge
+
+
+@click.command("run", short_help=SUMMARIES["run"])
+@click.argument("models", nargs=-1, metavar="[MODEL]…", shell_complete=complete_models)
+@click.option(
+    "--to",
+    "environment",
+    default="staging",
+    show_default=True,
+    shell_complete=complete_environments,
+    help="Where an accepted release goes live.",
+)
+@click.option("--no-deploy", is_flag=True, help="End with the registered release.")
+@why
+@as_json
+@project
+def command(
+    models: tuple[str, ...],
+    environment: str,
+    no_deploy: bool,  # noqa: FBT001 - click passes flags so
+    reason: str,
+    as_json: bool,  # noqa: FBT001
+    root: Path,
+) -> None:
+    """Take models from data to a deployed release.
+
+    Without MODEL, the newest version of every model. What was computed before, for the same code, data and
+    settings, is reused. Several versions of one model go live one after the other, each judged against the
+    one before.
+
+    \b
+    Examples:
+      mlops run
+      mlops run fraud_v1 fraud_v2
+      mlops run fraud --to production --reason "new terminals"
+    """
+    until = "register" if no_deploy else "deploy"
+    to = None if no_deploy else environment
+    report = judge("run", models, root=root, until=until, machine=as_json, environment=to, reason=reason)
+    if to and report.deployed and not as_json:
+        _what_next(root, to)
+
+
+def _what_next(root: Path, environment: str) -> None:
+    from mlops.cli.examples import request_line
+
+    click.echo("\nnext:")
+    click.echo(f"  mlops serve {environment}")
+    click.echo(f"  {request_line(root, environment)}")
+    click.echo(f"  mlops rollback {environment}")

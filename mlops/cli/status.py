@@ -1,0 +1,65 @@
+"""`mlops status`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlops.cli.group import SUMMARIES
+from mlops.cli.options import as_json, complete_environments, opened, project
+
+
+@click.command("status", short_help=SUMMARIES["status"])
+@click.argument("environments", nargs=-1, metavar="[ENVIRONMENT]…", shell_complete=complete_environments)
+@click.option("--rows", type=click.IntRange(1), default=10, show_default=True, help="Events to show.")
+@as_json
+@project
+def command(environments: tuple[str, ...], rows: int, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click's way
+    """Show what is live where, since when and by whom, and what runs.
+
+    \b
+    Example:
+      mlops status production
+    """
+    from mlops.steps.status import status
+
+    workspace = opened(root)
+    names = environments or tuple(workspace.config.environments)
+    records = [status(workspace, environment=name, rows=rows) for name in names]
+    if as_json:
+        click.echo(json.dumps([dict(record.facts) for record in records], indent=2, default=str))
+        return
+    for record in records:
+        families: list[Mapping[str, Any]] = list(record.facts["families"])
+        click.secho(str(record.facts["environment"]), bold=True)
+        if not families:
+            click.echo("  nothing has been deployed here")
+        for family in families:
+            _show(family)
+
+
+def _show(family: Mapping[str, Any]) -> None:
+    standing, health = family["standing"], family["health"]
+    click.echo(f"  live      {standing['live']}  since {standing['since']} by {standing['who']}")
+    if standing["reason"]:
+        click.echo(f"  why       {standing['reason']}")
+    click.echo(f"  previous  {standing['previous'] or 'none'}")
+    click.echo(f"  server    {_server(health)}")
+    for trouble in (health.get("troubles") or {}).values():
+        click.echo(f"  refused   {trouble}")
+    click.echo("  history")
+    for event in family["history"]:
+        why = f"  ({event['reason']})" if event["reason"] else ""
+        outcome = "" if event["outcome"] == "done" else f"  {event['outcome']}"
+        click.echo(f"    {event['at']}  {event['action']:<8} {event['to']}  by {event['who']}{why}{outcome}")
+
+
+def _server(health: Mapping[str, Any]) -> str:
+    if not health["running"]:
+        return "not running"
+    ready = "ready" if health["ready"] else "not ready"
+    return f"{ready} at {health['address']} (process {health['pid']}, {len(health['serving'] or {})} workers)"

@@ -1,0 +1,176 @@
+"""What goes into each step, as small values: the ingredients that `keys` makes a key of.
+
+A name that is left out here is a change that nobody notices, and one too many is work done twice. So: code by
+its closure, tables by their digests, settings by the fields that the step reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlops.adapters import files
+from mlops.closure import code_digest, code_files
+from mlops.config import ModelSettings
+from mlops.declare import Declared, FeatureView, Model
+from mlops.discover import Catalog
+from mlops.verdict import Record
+from mlops.workspace import Workspace
+
+Ingredients = dict[str, Any]
+
+_CODE = ("function", "origin", "module")
+
+
+def declaration(declared: Declared) -> Ingredients:
+    """What a decorator was given, without where it stands."""
+    fields = {name: getattr(declared, name) for name in declared.__dataclass_fields__ if name not in _CODE}
+    return {name: sorted(v.items()) if isinstance(v, Mapping) else str(v) for name, v in fields.items()}
+
+
+def code(workspace: Workspace, declared: Iterable[Declared]) -> dict[str, str]:
+    """The closure digest of each declaration."""
+    return {one.name: code_digest(one, workspace.root) for one in declared}
+
+
+def outputs(*records: Record) -> Ingredients:
+    """The digests of earlier steps' outputs."""
+    return {record.name: dict(record.outputs) for record in records}
+
+
+def tested(workspace: Workspace, catalog: Catalog, snapshots: Iterable[Record]) -> Ingredients:
+    """check-features: every view's and on-demand feature's code, the tests, the data they are tried on."""
+    declared = [*catalog.views.values(), *catalog.on_demands.values()]
+    return {
+        "code": code(workspace, declared),
+        "declared": [declaration(one) for one in declared],
+        "tests": _tests(workspace),
+        **outputs(*snapshots),
+    }
+
+
+def source_judged(workspace: Workspace, source: str, snapshot: Record, models: Iterable[Model]) -> Ingredients:
+    """check-data of a source: the snapshot, the schema, and what models say of its columns."""
+    return {
+        **outputs(snapshot),
+        "schema": digest_of(workspace.root / schema_file(workspace, source)),
+        "readers": [declaration(model) for model in models],
+        **_judging(workspace),
+    }
+
+
+def table_judged(workspace: Workspace, model: Model, assembled: Record, champion: str) -> Ingredients:
+    """check-data of a model's table, and the champion's, whose training data it is compared with."""
+    return {**outputs(assembled), "model": declaration(model), "champion": champion, **_judging(workspace)}
+
+
+def built(workspace: Workspace, view: FeatureView, snapshot: Record) -> Ingredients:
+    """build-features: the view's code and its source."""
+    return {**outputs(snapshot), "code": code(workspace, [view]), "declared": declaration(view)}
+
+
+def joined(workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings) -> Ingredients:
+    """assemble: the tables, the on-demand code, how rows are split."""
+    _, computed = workspace.catalog.pinned(model)
+    return {
+        **outputs(*records),
+        "computed": code(workspace, computed),
+        "model": declaration(model),
+        "split": [settings.holdout, settings.min_rows],
+    }
+
+
+def fitted(workspace: Workspace, model: Model, assembled: Record, settings: ModelSettings) -> Ingredients:
+    """train: the table, the function, its parameters and the budget of the search."""
+    return {
+        **outputs(assembled),
+        "code": code(workspace, [model]),
+        "params": [model.params, settings.params, model.search],
+        "budget": [settings.trials, settings.seconds],
+        "seed": workspace.config.seed,
+        "trusted": sorted(workspace.config.package.trusted),
+    }
+
+
+def judged(
+    workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings, champion: str
+) -> Ingredients:
+    """check-model: the model, its table, the thresholds and the champion."""
+    thresholds = [settings.floor, settings.margin]
+    declared = declaration(model)
+    return {
+        **outputs(*records),
+        "thresholds": thresholds,
+        "model": declared,
+        "champion": champion,
+        **_judging(workspace),
+    }
+
+
+def packaged(workspace: Workspace, model: Model, records: Iterable[Record], sources: Iterable[str]) -> Ingredients:
+    """package: the model, its table, the bento's settings, and all code that travels in the bento."""
+    return {
+        **outputs(*records),
+        "settings": msgspec.to_builtins(workspace.config.package),
+        "bentofile": digest_of(workspace.root / "bentofile.yaml"),
+        "sources": {name: digest_of(workspace.root / name) for name in sources},
+        "framework": framework(),
+        "model": model.name,
+    }
+
+
+def booted(workspace: Workspace, bento: Record) -> Ingredients:
+    """check-service: the bento and the load."""
+    return {**outputs(bento), "load": msgspec.to_builtins(workspace.config.load)}
+
+
+def travelling(workspace: Workspace, model: Model) -> tuple[str, ...]:
+    """The project's files that a model's bento holds: the closures of the model and of all it reads."""
+    views, computed = workspace.catalog.pinned(model)
+    closure = {file for one in (model, *views, *computed) for file in code_files(one, workspace.root)}
+    return tuple(sorted(closure))
+
+
+def schema_file(workspace: Workspace, source: str) -> str:
+    """Where the committed schema of a source is, relative to the root."""
+    return workspace.config.sources[source].schema or f"features/{source}.schema.yaml"
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file, "" where it is not."""
+    return files.digest_file(path) if path.is_file() else ""
+
+
+@cache
+def framework() -> str:
+    """The digest of this package's own source, which travels in every bento."""
+    home = Path(__file__).parent
+    listing = {
+        path.relative_to(home).as_posix(): files.digest_file(path)
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return files.digest_bytes(msgspec.json.encode(listing))
+
+
+def _judging(workspace: Workspace) -> Ingredients:
+    checks = workspace.catalog.checks.values()
+    return {
+        "severity": dict(workspace.config.severity),
+        "deepchecks": workspace.config.deepchecks,
+        "checks": code(workspace, checks),
+    }
+
+
+def _tests(workspace: Workspace) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for folder in workspace.config.tests:
+        place = workspace.root / folder
+        paths = [place] if place.is_file() else sorted(place.rglob("*.py"))
+        found |= {path.relative_to(workspace.root).as_posix(): digest_of(path) for path in paths}
+    conftest = workspace.root / "tests" / "conftest.py"
+    return {**found, "conftest": digest_of(conftest)}

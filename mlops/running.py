@@ -1,0 +1,61 @@
+"""Runs a wish from open to closed: pipeline, executor, recorder and index, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+
+import mlops
+from mlops.adapters import git
+from mlops.adapters.index import Index
+from mlops.errors import MlopsError, NothingToDo
+from mlops.events import write_events
+from mlops.execution import Executor, Observer
+from mlops.pipeline import Pipeline, Wish
+from mlops.recording import Push, Recorder
+from mlops.verdict import Outcome, Record, Report
+from mlops.workspace import Workspace
+
+
+def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, tuple[MlopsError, ...]]:
+    """Do what is wished; gives the report, and the errors that stopped tasks."""
+    if not wish.models:
+        raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
+    state = git.state(workspace.root)
+    push = Push(
+        command=wish.command, commit=state.commit, dirty=state.dirty, branch=state.branch, version=mlops.__version__
+    )
+    index = Index(workspace.home / "index.db")
+    recorder = Recorder(workspace, push)
+    outcome, said = Outcome.FAIL, ""
+    try:
+        with Pipeline(workspace, wish, push, recorder, index, observer) as pipeline:
+            ended = Executor(index, workspace.objects, recorder, observer).run(pipeline.tasks())
+        report = _report(wish, ended.records)
+        if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
+            to = wish.environment
+            recorder.call(lambda ledger, _: write_events(workspace, to, ledger))
+        outcome = report.outcome if not ended.errors else Outcome.FAIL
+        said = "; ".join(error.message for error in ended.errors)
+        errors = ended.errors
+    except BaseException as error:
+        said = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(MlopsError):  # the first error is the one to show
+            recorder.close(Outcome.FAIL, said)
+        raise
+    finally:
+        index.close()
+    return report, (*errors, *_closed(recorder, outcome, said))
+
+
+def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError, ...]:
+    try:
+        recorder.close(outcome, said)
+    except MlopsError as error:
+        return (error,)
+    return ()
+
+
+def _report(wish: Wish, records: tuple[Record, ...]) -> Report:
+    releases = tuple(str(r.facts["release"]) for r in records if r.step == "register")
+    deployed = {str(r.facts["environment"]): str(r.facts["release"]) for r in records if r.step == "deploy"}
+    return Report(command=wish.command, records=records, releases=releases, deployed=deployed)

@@ -1,0 +1,121 @@
+"""`register`: the release's manifest, its folder, and its version in the ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from mlops import __version__
+from mlops import release as layout
+from mlops.adapters import files
+from mlops.contract import Contract
+from mlops.declare import Model
+from mlops.errors import GateFailed
+from mlops.keys import environment_lock
+from mlops.release import Manifest
+from mlops.verdict import Record
+from mlops.workspace import Workspace
+
+VERSION = 1
+_ID_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The records of all steps that lead to a release, and the code it was made of."""
+
+    snapshots: Sequence[Record]
+    assembled: Record
+    trained: Record
+    checked: Record
+    packaged: Record
+    gates: Sequence[Record]
+    code: str
+    features: Mapping[str, str]
+    commit: str
+    dirty: bool
+
+
+def register(
+    workspace: Workspace,
+    *,
+    model: Model,
+    work: Work,
+    record_release: Callable[[Manifest, Contract, Path], tuple[str, str]],
+) -> Record:
+    """Put the release in place, whole or not at all, and record it; raises GateFailed without every verdict."""
+    _demand_verdicts(work)
+    contract = msgspec.json.decode(workspace.objects.get(work.assembled.outputs["contract"]), type=Contract)
+    manifest = _placed(workspace, _manifest(model, contract, work), work)
+    folder = layout.folder(workspace.releases, manifest.release)
+    version, run_id = record_release(manifest, contract, folder / layout.PAYLOAD)
+    return Record(
+        step="register",
+        subject=model.name,
+        facts={"release": manifest.release, "version": version, "summary": f"{manifest.release}, version {version}"},
+        metrics=dict(manifest.metrics),
+        run_id=run_id,
+    )
+
+
+def _demand_verdicts(work: Work) -> None:
+    for record in work.gates:
+        if record.verdict is None or not record.verdict.accepted:
+            found = "no verdict" if record.verdict is None else record.verdict.outcome.value
+            raise GateFailed(
+                f"{record.name} gave {found}; a release needs every gate's yes",
+                next_step=f"run `mlops {record.step}` and read its findings",
+            )
+
+
+def _manifest(model: Model, contract: Contract, work: Work) -> Manifest:
+    return Manifest(
+        release="",
+        model=model.name,
+        form=str(work.packaged.facts["form"]),
+        task=contract.task,
+        metric=contract.metric,
+        commit=work.commit,
+        dirty=work.dirty,
+        code=work.code,
+        environment=files.digest_bytes(msgspec.json.encode(environment_lock(), order="sorted")),
+        snapshot={record.subject: record.outputs["data"] for record in work.snapshots},
+        features=dict(work.features),
+        metrics=dict(work.checked.metrics),
+        params=dict(work.trained.params),
+        evidence={record.name: record.verdict.outcome.value for record in work.gates if record.verdict},
+        files={},
+        records={
+            r.name: r.key for r in (*work.snapshots, work.assembled, work.trained, work.packaged, *work.gates) if r.key
+        },
+        framework=__version__,
+        training=work.assembled.outputs["train"],
+        champion=str(work.checked.facts.get("champion", "")),
+    )
+
+
+def _placed(workspace: Workspace, manifest: Manifest, work: Work) -> Manifest:
+    """Write the folder under the name that its content has; an equal one that is there already stays."""
+    digest = work.packaged.outputs["bento"]
+    listing: dict[str, str] = workspace.objects.get_json(digest)
+    within = {f"{layout.BENTO}/{name}": content for name, content in listing.items()}
+    manifest = dataclasses.replace(manifest, files=within)
+    manifest = dataclasses.replace(manifest, release=f"{manifest.model}-{_content(manifest)[:_ID_DIGITS]}")
+    folder = layout.folder(workspace.releases, manifest.release)
+    if (folder / layout.MANIFEST).exists():
+        return msgspec.json.decode((folder / layout.MANIFEST).read_bytes(), type=Manifest)
+    with files.appearing(folder) as temporary:
+        workspace.objects.get_tree(digest, temporary / layout.BENTO)
+        written = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))
+        (temporary / layout.MANIFEST).write_bytes(written)
+    return manifest
+
+
+def _content(manifest: Manifest) -> str:
+    """The digest of what a release is, whoever made it from whatever commit."""
+    bare = dataclasses.replace(manifest, release="", commit="", dirty=False, evidence={}, records={}, champion="")
+    return files.digest_bytes(msgspec.json.encode(bare, order="sorted"))
