@@ -117,6 +117,20 @@ def layout_of(path: Path, shown: str, source: Source) -> Layout:
     return Layout(delimiter=delimiter, names=tuple(named), above=above)
 
 
+def encoding_of(path: Path) -> str:
+    """`utf-8-sig` where the whole file is UTF-8 (or plain ASCII), else the likely encoding."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    with open_binary(path, path.name) as file:
+        while True:
+            chunk = file.read(1 << 20)
+            try:
+                decoder.decode(chunk, not chunk)
+            except UnicodeDecodeError as error:
+                return _likely(path, path.name, error.object)
+            if not chunk:
+                return "utf-8-sig"
+
+
 def line_of(path: Path, source: Source, row: int) -> int:
     """The line (from 1) of a file on which its `row` (from 0, the header not counted) begins."""
     layout = layout_of(path, path.name, source)

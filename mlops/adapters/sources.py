@@ -83,6 +83,16 @@ def fingerprint(source: Source, root: Path) -> str | None:
     return whole.hexdigest()
 
 
+def encoding_of(source: Source, *, root: Path) -> str:
+    """The encoding of a source's files: the default where they are UTF-8, Parquet or far away, else the likely one."""
+    for item in locate(source, root=root, name=""):
+        if isinstance(item, Located) and item.form == "csv":
+            encoding = delimited.encoding_of(item.path)
+            if encoding != source.encoding:
+                return encoding
+    return source.encoding
+
+
 def _read_files(source: Source, name: str, root: Path) -> Table:
     located = locate(source, root=root, name=name)
     tables: list[pa.Table] = []

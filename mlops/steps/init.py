@@ -1,0 +1,297 @@
+"""`init`: a project around a table that runs at once, with what was found out about the table written down."""
+
+from __future__ import annotations
+
+import os
+import runpy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlops.adapters import scaffold, sources, timestamps
+from mlops.adapters.files import write_atomically
+from mlops.config import Source
+from mlops.contract import Column, Contract, model_inputs
+from mlops.declare import Task
+from mlops.errors import GateFailed, UsageError, nearest
+from mlops.statistics import profile
+from mlops.statistics.kinds import kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+
+METRIC: dict[str, str] = {"binary": "roc_auc", "multiclass": "balanced_accuracy", "regression": "r2"}
+
+_ROWS_TO_MEASURE = 20_000
+_HOLDOUT = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The new project, and in `notes` one sentence for each thing that was found out or decided."""
+
+    folder: Path
+    files: tuple[str, ...]
+    model: str
+    task: Task
+    floor: float
+    notes: tuple[str, ...]
+
+
+def init(
+    folder: Path,
+    *,
+    data: str,
+    label: str,
+    timestamp: str | None = None,
+    task: Task | None = None,
+    name: str | None = None,
+    ignore: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> Started:
+    """Write a project into `folder` whose `mlops run` goes through: model, tests, schema, thresholds, README.
+
+    `data` is whatever a source's path may be, relative to the current folder. `settings` are further settings
+    of the source (delimiter, decimal, encoding, missing, text, timestamps). The folder appears whole or not at all.
+    Raises UsageError for what cannot be asked (a column that is not there, a folder in use) and GateFailed for a
+    label or a timestamp that no model can be trained with.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  # resolve() would replace links that the user chose
+    place = None if "://" in data else Path(os.path.abspath(data))  # noqa: PTH100
+    with scaffold.placed(folder, data=place) as temporary:
+        source, table = _read(str(place or data), timestamp, settings or {}, root=temporary)
+        frame = table.rows.to_pandas()
+        found, why = _task(frame, label, task, table)
+        columns = _columns(frame, label=label, timestamp=timestamp, ignore=ignore)
+        project = scaffold.Project(
+            name=folder.name,
+            model=scaffold.named(name or folder.name),
+            source=_source_name(data),
+            **_settings(source, data, folder),
+            **_parts(columns),
+            label=label,
+            labels=profile.classes_of(frame[label]) if found != "regression" else (),
+            timestamp=timestamp,
+            task=found,
+            why=why,
+            metric=METRIC[found],
+        )
+        _write(temporary, scaffold.sources_of(project))
+        measured = _measured(frame, project, temporary)
+        floor, reason = _floor(measured, project)
+        _write(temporary, {"pyproject.toml": scaffold.pyproject(project, floor=floor, reason=reason)})
+        _write(temporary, {f"features/{project.source}.schema.yaml": _schema(frame, project)})
+        written = tuple(sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file()))
+    return Started(
+        folder=folder,
+        files=written,
+        model=f"{project.model}_v1",
+        task=found,
+        floor=floor,
+        notes=_notes(project, table, reason),
+    )
+
+
+def _read(
+    place: str, timestamp: str | None, settings: Mapping[str, Any], *, root: Path
+) -> tuple[Source, sources.Table]:
+    """The source as it must be written down to be read right, and its table."""
+    given = dict(settings)
+    forms = dict(given.pop("timestamps", {}))
+    try:
+        source = msgspec.convert({"path": place, **given}, Source)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"a setting of the source is wrong: {error}", next_step="`mlops init --help` shows them"
+        ) from None
+    if "encoding" not in given:
+        source = msgspec.structs.replace(source, encoding=sources.encoding_of(source, root=root))
+    table = sources.read(source, name="", root=root)
+    if timestamp is None and not forms:
+        return source, table
+    for column in dict.fromkeys([*forms, *([timestamp] if timestamp else [])]):
+        _demand_column(column, table, what="timestamp")
+    if timestamp and timestamp not in forms:
+        forms |= _form(table, timestamp)
+    source = msgspec.structs.replace(source, timestamps=forms)
+    return source, sources.read(source, name="", root=root) if forms else table
+
+
+def _form(table: sources.Table, name: str) -> dict[str, str]:
+    """How the column writes its times, as a source's `timestamps`; empty where they are times already."""
+    import pandas.api.types as kinds
+
+    values = table.rows[name].to_pandas()
+    if kinds.is_datetime64_any_dtype(values):
+        return {}
+    if kinds.is_numeric_dtype(values):
+        values = (
+            values.astype("Int64").astype("string") if (values.dropna() % 1 == 0).all() else values.astype("string")
+        )
+    found = timestamps.form_of(values.astype(object))
+    if found.bad is not None:
+        said = (
+            f"; {found.share:.1%} of the values have the form {found.form or 'ISO 8601'}" if found.share > 0.5 else ""
+        )
+        raise GateFailed(
+            f"{table.where(found.bad)}: {name} = {values.iloc[found.bad]!r} is not a time{said}",
+            next_step="mend the value, say `--missing VALUE` if it means missing, or choose another --timestamp",
+        )
+    if found.others:
+        raise UsageError(
+            f"every value of {name!r} can be read as {found.form} and as {found.others[0]}",
+            next_step=f"say which by `--timestamp-format '{found.form}'`",
+        )
+    return {name: found.form}
+
+
+def _demand_column(name: str, table: sources.Table, *, what: str) -> None:
+    if name not in table.rows.column_names:
+        raise UsageError(
+            f"{table.origin} has no {what} column {name!r}", next_step=nearest(name, table.rows.column_names)
+        )
+
+
+def _task(frame: pd.DataFrame, label: str, wanted: Task | None, table: sources.Table) -> tuple[Task, str]:
+    """The task, and the sentence that says why it is that one."""
+    _demand_column(label, table, what="label")
+    values = frame[label]
+    try:
+        found, why = profile.task_of(values)
+    except ValueError as error:
+        raise GateFailed(
+            f"the label {label!r} cannot be learned: {error}", next_step="choose another --label"
+        ) from None
+    if wanted is None or wanted == found:
+        return found, why
+    is_number = kind_of(values.dropna()) == "number"
+    fits = {"binary": values.nunique() == 2, "multiclass": values.nunique() <= profile.MANY_CLASSES}
+    if not fits.get(wanted, is_number):
+        raise UsageError(f"{why}: no {wanted} task", next_step=f"leave --task out, it is {found}")
+    return wanted, f"--task says so, and {why}"
+
+
+def _columns(
+    frame: pd.DataFrame, *, label: str, timestamp: str | None, ignore: Sequence[str]
+) -> tuple[profile.Column, ...]:
+    """The columns by their part in the model; GateFailed where nothing is left to learn from."""
+    for name in ignore:
+        if name not in frame.columns:
+            raise UsageError(
+                f"--ignore names the column {name!r}, which is not there", next_step=nearest(name, frame.columns)
+            )
+    found = profile.columns_of(frame, label=label, leave_out=(timestamp,) if timestamp else ())
+    columns = tuple(_judged(column, frame, ignore) for column in found)
+    if all(column.role == "ignore" for column in columns):
+        told = "; ".join(f"{c.name} {c.why}" for c in columns) or "there is no other column"
+        raise GateFailed(f"nothing is left to learn {label!r} from: {told}", next_step="give a table with more columns")
+    return columns
+
+
+def _judged(column: profile.Column, frame: pd.DataFrame, ignore: Sequence[str]) -> profile.Column:
+    if column.name in ignore:
+        return profile.Column(name=column.name, role="ignore", why="is left out by --ignore")
+    if column.role in ("code", "ignore") and timestamps.looks_like_time(frame[column.name]):
+        return profile.Column(name=column.name, role="ignore", why="holds times; turn them into features to use them")
+    return column
+
+
+def _source_name(data: str) -> str:
+    last = data.rstrip("/").rpartition("/")[2].lstrip("*")
+    return scaffold.named(last.split(".")[0] or "table")
+
+
+def _settings(source: Source, data: str, folder: Path) -> dict[str, Any]:
+    """The source's settings that are not the defaults, with a path that holds from `folder`."""
+    fixed = "://" in data or Path(data).is_absolute()
+    path = data if fixed else Path(os.path.relpath(data, folder)).as_posix()
+    plain, defaults = msgspec.structs.asdict(source), msgspec.structs.asdict(Source())
+    changed = {key: value for key, value in plain.items() if key != "path" and value != defaults[key]}
+    return {"data": path, "settings": {"path": path, **changed}}
+
+
+def _parts(columns: tuple[profile.Column, ...]) -> dict[str, Any]:
+    """The columns by their part: name to examples, or to why it is ignored."""
+    of: dict[str, dict[str, scaffold.Values]] = {"number": {}, "category": {}, "code": {}}
+    for column in columns:
+        if column.role != "ignore":
+            of[column.role][column.name] = column.examples
+    ignored = {column.name: column.why for column in columns if column.role == "ignore"}
+    return {"numbers": of["number"], "categories": of["category"], "codes": of["code"], "ignored": ignored}
+
+
+def _measured(frame: pd.DataFrame, project: scaffold.Project, folder: Path) -> float:
+    """The metric of the new model on the newest, or else on random, rows of a sample; it also proves that it runs."""
+    from sklearn.metrics import get_scorer
+
+    known = frame.dropna(subset=[project.label])
+    known = known.sort_values(project.timestamp) if project.timestamp else known.sample(frac=1.0, random_state=0)
+    known = known.iloc[:: max(1, len(known) // _ROWS_TO_MEASURE)]
+    contract = Contract(
+        model=f"{project.model}_v1",
+        task=project.task,  # type: ignore[arg-type]  # a Task, which the templates know as a word
+        metric=project.metric,
+        label=project.label,
+        classes=(),
+        fields=(),
+        stored=(),
+        computed=(),
+        columns=(
+            *(Column(name=name, kind="number") for name in project.numbers),
+            *(Column(name=name, kind="string") for name in (*project.categories, *project.codes)),
+        ),
+    )
+    inputs, label = model_inputs(known, contract), known[project.label]
+    cut = round(len(known) * (1 - _HOLDOUT))
+    train = runpy.run_path(str(folder / "models" / f"{project.model}.py"))[contract.model]
+    try:
+        fitted = train(inputs.iloc[:cut], label.iloc[:cut], {})
+        return float(get_scorer(project.metric)(fitted, inputs.iloc[cut:], label.iloc[cut:]))
+    except ValueError as error:  # such as one class only in the newest rows
+        raise GateFailed(
+            f"the default model cannot be judged on the newest fifth of {len(known):,} rows: {error}",
+            next_step="give a table with more rows of each class, or leave --timestamp out",
+        ) from error
+
+
+def _floor(measured: float, project: scaffold.Project) -> tuple[float, str]:
+    """A floor that a guess does not reach and the default model does, and the comment that says so."""
+    guess = {"binary": 0.5, "multiclass": 1 / max(1, len(project.labels)), "regression": 0.0}[project.task]
+    metric = project.metric
+    if measured <= guess + 0.02:
+        return round(guess + 0.01, 3), (
+            f"Of {metric} on the held-out rows. A guess has {guess:.2g}, and the default model no more "
+            f"({measured:.2f}): it will not pass. Give it better columns or features."
+        )
+    floor = int((guess + (measured - guess) / 2) * 100) / 100
+    return max(floor, round(guess + 0.01, 3)), (
+        f"Of {metric} on the held-out rows: halfway between a guess ({guess:.2g}) and what the default model measured "
+        f"on a sample of this table ({measured:.2f}). Raise it to what your use needs."
+    )
+
+
+def _schema(frame: pd.DataFrame, project: scaffold.Project) -> str:
+    import yaml
+
+    return yaml.safe_dump({"columns": {n: {"dtype": str(frame[n].dtype)} for n in frame.columns}})
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        write_atomically(folder / name, text.encode())
+
+
+def _notes(project: scaffold.Project, table: sources.Table, reason: str) -> tuple[str, ...]:
+    rows = table.rows
+    read = ", ".join(f"{k} {v}" for k, v in project.settings.items() if k != "path")
+    return (
+        f"{rows.num_rows:,} rows and {rows.num_columns} columns" + (f", read with {read}" if read else ""),
+        f"the task is {project.task}: {project.why}",
+        *(f"{name} is not read: it {why}" for name, why in project.ignored.items()),
+        f"floor: {reason}",
+    )
