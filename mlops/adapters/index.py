@@ -42,7 +42,7 @@ class Index:
     def latest(self, step: str, subject: str) -> Record | None:
         """The newest record of a step on a subject, or None."""
         return self._one(
-            "select record from records where step = ? and subject = ? order by at desc limit 1", step, subject
+            "select record from records where step = ? and subject = ? order by rowid desc limit 1", step, subject
         )
 
     def add(self, record: Record) -> None:
@@ -61,7 +61,7 @@ class Index:
     def records(self) -> list[Record]:
         """All records, oldest first."""
         with self._lock:
-            rows = self._database.execute("select record from records order by at").fetchall()
+            rows = self._database.execute("select record from records order by rowid").fetchall()
         return [msgspec.json.decode(row[0], type=Record) for row in rows]
 
     def close(self) -> None:

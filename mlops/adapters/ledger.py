@@ -29,6 +29,7 @@ from mlops.verdict import Outcome, Record, Verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
+    from mlflow.entities.model_registry import ModelVersion
 
 _PARAM_LENGTH = 500  # what every MLflow backend takes
 _TAG_LENGTH = 4500
@@ -89,28 +90,33 @@ class Ledger:
             self.client.set_tag(run_id, "mlops.error", "the process was killed")
             self.client.set_terminated(run_id, "KILLED")
 
-    def register(self, manifest: Manifest, contract: Contract, payload: Path, run_id: str) -> str:
-        """Record a release as a version of the registered model of its family; gives the version.
+    def register(
+        self, manifest: Manifest, contract: Contract, payload: Path, parent: str, tags: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """Record a release as a version of the registered model of its family; gives (version, run id).
 
-        A release that is registered already keeps its version.
+        The release is a run of its own, with the metrics, the datasets and the model as a logged model with
+        a signature. A release that is registered already keeps its version.
         """
         with self._outside():
             known = self._version_of(manifest)
             if known is not None:
                 return known
+            run_id = self._release_run(manifest, parent, tags)
             model_id = self._logged_model(manifest, contract, payload, run_id)
-            tags = {"mlops.release": manifest.release, "mlops.form": manifest.form, "mlops.commit": manifest.commit}
+            facts = {"mlops.release": manifest.release, "mlops.form": manifest.form, "mlops.commit": manifest.commit}
             evidence = {f"mlops.gate.{gate}": outcome for gate, outcome in manifest.evidence.items()}
             version = self.client.create_model_version(
                 manifest.family,
                 f"models:/{model_id}",
                 run_id,
-                tags=_tags({**tags, **evidence}),
+                tags=_tags({**facts, **evidence}),
                 description=_describe(manifest),
                 model_id=model_id,
             )
             self.client.set_registered_model_alias(manifest.family, manifest.model.replace("_", "-"), version.version)
-        return str(version.version)
+            self.client.set_terminated(run_id, "FINISHED")
+        return str(version.version), run_id
 
     def event(self, event: Event) -> None:
         """Record a deployment or rollback, and move the environment's alias to what is live now."""
@@ -130,7 +136,7 @@ class Ledger:
             )
             version = self._find_version(event.family, event.to) if done else None
             if version is not None:
-                self.client.set_registered_model_alias(event.family, event.environment, version)
+                self.client.set_registered_model_alias(event.family, event.environment, version.version)
 
     def _experiment(self, project: str, home: Path) -> str:
         known = self.client.get_experiment_by_name(project)
@@ -156,7 +162,7 @@ class Ledger:
             findings = msgspec.to_builtins(record.verdict)
             self.client.log_dict(run_id, findings, "verdict.json")
 
-    def _version_of(self, manifest: Manifest) -> str | None:
+    def _version_of(self, manifest: Manifest) -> tuple[str, str] | None:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -164,11 +170,24 @@ class Ledger:
         except MlflowException:
             self.client.create_registered_model(manifest.family, description=f"Releases of {manifest.family}")
             return None
-        return self._find_version(manifest.family, manifest.release)
+        found = self._find_version(manifest.family, manifest.release)
+        return None if found is None else (str(found.version), str(found.run_id))
 
-    def _find_version(self, family: str, release: str) -> str | None:
+    def _find_version(self, family: str, release: str) -> ModelVersion | None:
         found = self.client.search_model_versions(f"name = '{family}' and tags.`mlops.release` = '{release}'")
-        return str(found[0].version) if found else None
+        return found[0] if found else None
+
+    def _release_run(self, manifest: Manifest, parent: str, tags: Mapping[str, str]) -> str:
+        from mlflow.entities import Param
+
+        own = {"mlflow.parentRunId": parent, "mlops.step": "register", "mlops.release": manifest.release}
+        run = self.client.create_run(self.experiment, tags=_tags({**tags, **own}), run_name=manifest.release)
+        run_id = str(run.info.run_id)
+        params = [Param(_name(k), str(v)[:_PARAM_LENGTH]) for k, v in manifest.params.items()]
+        self.client.log_batch(run_id, params=params)
+        inputs = {name: {"digest": digest, "context": "training"} for name, digest in manifest.snapshot.items()}
+        self.client.log_inputs(run_id, [_dataset(name, described) for name, described in inputs.items()])
+        return run_id
 
     def _logged_model(self, manifest: Manifest, contract: Contract, payload: Path, run_id: str) -> str:
         from mlflow.entities import LoggedModelStatus, Metric

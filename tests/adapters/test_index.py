@@ -1,0 +1,57 @@
+"""The index remembers records by key, for several processes at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mlops.adapters.index import Index
+from mlops.verdict import Finding, Outcome, Record, Verdict
+
+
+@pytest.fixture
+def index(tmp_path):
+    index = Index(tmp_path / "index.db")
+    yield index
+    index.close()
+
+
+def test_a_record_comes_back_whole(index):
+    finding = Finding(check="c", outcome=Outcome.PASS, message="m", interval=(0.1, 0.2), rows=(1, "a"), measured=0.15)
+    verdict = Verdict(gate="g", subject="s", findings=(finding,))
+    record = Record(
+        step="train", subject="fraud_v1", key="k", outputs={"model": "ab"}, metrics={"r2": 0.5}, verdict=verdict
+    )
+    index.add(record)
+    assert index.find("k") == record
+    assert index.find("other") is None
+    index.forget("k")
+    assert index.find("k") is None
+
+
+def test_the_newest_record_of_a_step_is_found(index):
+    for key in ("first", "second"):
+        index.add(Record(step="build-features", subject="spend_v1", key=key))
+    assert index.latest("build-features", "spend_v1").key == "second"
+    assert index.latest("build-features", "other_v1") is None
+
+
+def test_processes_that_write_at_once_lose_nothing(index, tmp_path):
+    """PROMISES 13, a part: four processes, fifty records each."""
+    code = (
+        "import sys; from pathlib import Path; from mlops.adapters.index import Index; from mlops.verdict import Record\n"
+        "index = Index(Path(sys.argv[1]))\n"
+        "for n in range(50): index.add(Record(step='s', subject='', key=f'{sys.argv[2]}-{n}'))\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "index.db"), str(n)]) for n in range(4)]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    assert len({record.key for record in index.records()}) == 200
+
+
+def test_asking_it_imports_nothing_heavy():
+    code = "import sys, mlops.adapters.index; print([m for m in ('pandas', 'mlflow', 'numpy') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

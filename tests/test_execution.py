@@ -1,0 +1,145 @@
+"""Tasks run in the order of their needs, once, and a "no" stops building but not judging."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from mlops.adapters.index import Index
+from mlops.adapters.objects import ObjectStore
+from mlops.errors import GateFailed
+from mlops.execution import Executor, Task
+from mlops.verdict import Finding, Outcome, Record, Verdict
+
+
+class Watch:
+    def __init__(self):
+        self.computed, self.recorded, self.warmed = [], [], 0
+
+    def started(self, name):
+        self.computed.append(name)
+
+    def progress(self, name, text): ...
+
+    def finished(self, record): ...
+
+    def warm(self):
+        self.warmed += 1
+
+    def record(self, record):
+        self.recorded.append(record.name)
+
+
+@pytest.fixture
+def run(tmp_path):
+    index, objects = Index(tmp_path / "index.db"), ObjectStore(tmp_path / "store")
+
+    def go(*tasks):
+        watch = Watch()
+        return Executor(index, objects, watch, watch).run(tasks), watch
+
+    go.objects = objects
+    yield go
+    index.close()
+
+
+def judged(step, outcome):
+    finding = Finding(check="c", outcome=outcome, message="said so")
+    return Record(step=step, subject="", verdict=Verdict(gate=step, subject="", findings=(finding,)))
+
+
+def task(step, *needs, outcome=None, judging=False, version=1, action=None, **more):
+    def go(done):
+        assert set(done) == set(needs)
+        if action is not None:
+            action()
+        return Record(step=step, subject="") if outcome is None else judged(step, outcome)
+
+    ingredients = lambda done: {"version": version, "needs": {n: r.key for n, r in done.items()}}
+    return Task(step=step, subject="", run=go, needs=needs, judging=judging, ingredients=ingredients, **more)
+
+
+def test_a_task_waits_for_what_it_needs_and_is_given_it(run):
+    ended, watch = run(task("last", "middle"), task("middle", "first"), task("first"))
+    assert [r.step for r in ended.records] == ["first", "middle", "last"]
+    assert watch.recorded == ["first", "middle", "last"]
+
+
+def test_tasks_that_do_not_need_each_other_run_side_by_side(run):
+    both = threading.Barrier(2, timeout=10)
+    ended, _ = run(task("one", action=both.wait), task("other", action=both.wait))
+    assert not ended.errors, "each waited for the other to have started"
+
+
+def test_what_was_computed_before_is_reused_and_nothing_is_opened(run):
+    run(task("first"), task("second", "first"))
+    ended, watch = run(task("first"), task("second", "first"))
+    assert [r.reused for r in ended.records] == [True, True]
+    assert watch.computed == []
+    assert watch.warmed == 0, "a ledger is not opened to say that nothing was done"
+
+
+def test_a_change_recomputes_what_depends_on_it_and_nothing_else(run):
+    run(task("a"), task("b"), task("c", "a"))
+    _, watch = run(task("a", version=2), task("b"), task("c", "a"))
+    assert watch.computed == ["a", "c"]
+
+
+def test_a_record_whose_output_is_gone_is_computed_again(run):
+    digest = run.objects.put(b"a table")
+    made = Task(
+        step="a",
+        subject="",
+        run=lambda _: Record(step="a", subject="", outputs={"data": digest}),
+        ingredients=lambda _: {},
+    )
+    run(made)
+    run.objects.path(digest).unlink()
+    _, watch = run(made)
+    assert watch.computed == ["a"]
+
+
+def test_a_record_of_something_outside_the_store_is_asked_whether_it_is_still_there(run):
+    there = [True]
+    made = task("register", still=lambda _: there[0])
+    run(made)
+    assert run(made)[1].computed == []
+    there[0] = False
+    assert run(made)[1].computed == ["register"]
+
+
+def test_after_a_no_judging_goes_on_and_building_does_not_start(run):
+    ended, watch = run(
+        task("gate", outcome=Outcome.FAIL, judging=True),
+        task("other-gate", "gate", outcome=Outcome.PASS, judging=True),
+        task("build", "gate"),
+    )
+    assert watch.computed == ["gate", "other-gate"]
+    assert ended.skipped == ("build",)
+
+
+def test_what_a_refused_building_step_gave_is_given_to_nobody(run):
+    ended, _ = run(task("train", outcome=Outcome.FAIL), task("check-model", "train", judging=True))
+    assert ended.skipped == ("check-model",)
+
+
+def test_a_no_is_judged_anew_and_never_reused(run):
+    refused = task("gate", outcome=Outcome.FAIL, judging=True)
+    run(refused)
+    assert run(refused)[1].computed == ["gate"]
+
+
+def test_an_error_is_kept_and_what_needs_it_does_not_start(run):
+    def fail():
+        raise GateFailed("no rows", next_step="add some")
+
+    ended, watch = run(task("a", action=fail), task("b", "a", judging=True), task("c", judging=True))
+    assert [str(e) for e in ended.errors] == ["no rows\n  next: add some"]
+    assert set(ended.skipped) == {"a", "b"}
+    assert "c" in watch.computed
+
+
+def test_a_bug_is_raised_and_not_hidden_in_a_report(run):
+    with pytest.raises(ZeroDivisionError):
+        run(task("a", action=lambda: 1 / 0))
