@@ -75,7 +75,7 @@
 #   "psutil==7.2.2; sys_platform != 'android' and sys_platform != 'cygwin' and sys_platform != 'emscripten'",
 #   "ptyprocess==0.7.0; os_name != 'nt' or (sys_platform != 'emscripten' and sys_platform != 'win32')",
 #   "pure-eval==0.2.4",
-#   "pyarrow==26.0.1",
+#   "pyarrow==21.0.0",
 #   "pycparser==3.12; implementation_name != 'PyPy'",
 #   "pygments==2.21.0",
 #   "pynomaly==0.4.0",

@@ -1,0 +1,82 @@
+"""Schema files: pandera's YAML form, read and written as plain documents; pandera itself only where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.adapters import files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HEADER = """\
+# The schema of the source `{source}`: what every later table must look like. `mlops check-data` stops at what it breaks.
+# Written from {rows:,} rows; it is yours now. Review it like code:
+#   dtype     int64, float64, bool, str, datetime64[us]
+#   nullable  false: a missing value stops; true: `metadata.missing` says how much was missing, 30 % more may be
+#   in_range  wider than what was seen on purpose; tighten it where you know the limits
+#   isin      only where the list of words looked complete; delete it where new ones are welcome
+#   unique    a key; `metadata.increasing`: columns in which time never runs backwards
+#   strict    true: a column that is not listed stops
+# Any check that pandera knows may be added under `checks` (https://pandera.readthedocs.io).
+# After a wanted change of the data: `mlops schema {source} --update`, then review the diff.
+"""
+_FIRST_ROWS = 5
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The document of a schema file; FileNotFoundError, or ValueError with the line that is no YAML."""
+    import yaml
+
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(str(error).replace("\n", " ")) from error
+    if not isinstance(document, dict):
+        raise ValueError("it is not a table of settings")  # noqa: TRY004  a file's fault, not a caller's
+    return document
+
+
+def text(document: Mapping[str, Any], *, source: str) -> str:
+    """A document as YAML with the header that says how to review it."""
+    import yaml
+
+    rows = int((document.get("metadata") or {}).get("rows", 0))
+    tidy = {key: value for key, value in document.items() if value is not None and value != {}}
+    tidy["columns"] = {
+        name: {key: value for key, value in column.items() if value is not None}
+        for name, column in document["columns"].items()
+    }
+    body = yaml.safe_dump(tidy, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    return _HEADER.format(source=source, rows=rows) + body
+
+
+def write(path: Path, content: str) -> None:
+    """Put the text of a schema file in place, whole or not at all."""
+    files.write_atomically(path, content.encode())
+
+
+def failures(document: Mapping[str, Any], frame: pd.DataFrame) -> list[tuple[str, str, int, tuple[Any, ...]]]:
+    """What pandera says of `frame`: column ("" for the table), check, number of rows and the first of them.
+
+    ValueError where pandera cannot read the document.
+    """
+    import pandera.errors
+    import pandera.io.pandas_io as pandera_io
+
+    try:
+        schema = pandera_io.deserialize_schema(dict(document))
+    except Exception as error:
+        raise ValueError(f"pandera does not understand it: {type(error).__name__}: {error}") from error
+    try:
+        schema.validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases
+        grouped = cases.groupby([cases["column"].fillna("").astype(str), cases["check"].astype(str)], sort=True)
+        return [
+            (column, check, len(rows), tuple(rows["index"].dropna().astype(int).head(_FIRST_ROWS)))
+            for (column, check), rows in grouped
+        ]
+    return []

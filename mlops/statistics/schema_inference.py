@@ -1,0 +1,123 @@
+"""A schema that fits a table and honest later ones: types, nulls, generous ranges, stable categories, keys.
+
+In the form of a pandera YAML document, as plain values. Generous on purpose: a schema that cries at honest
+data gets switched off. Skew worth stopping (a missing column, text among numbers, cents for euros) is larger.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW = 30
+"""So many different words at most are categories."""
+
+_ENOUGH = 20  # rows per category, on average, from which on a list of categories may be complete
+_KEY_ROWS = 100
+_KEY_NAME = re.compile(r"(^|[_\s-])(id|uuid|guid|key|instant)$|[a-z](Id|ID)$", re.IGNORECASE)
+
+
+def infer(frame: pd.DataFrame, *, source: str) -> dict[str, Any]:
+    """The document of a schema for `frame`, ready to be written as YAML and read by pandera."""
+    columns = {str(name): infer_column(frame[name]) for name in frame.columns}
+    missing = {name: round(float(frame[name].isna().mean()), 4) for name in columns if frame[name].isna().any()}
+    metadata: dict[str, Any] = {"rows": len(frame)}
+    if missing:
+        metadata["missing"] = missing
+    rising = [name for name in columns if _is_time(frame[name]) and frame[name].dropna().is_monotonic_increasing]
+    if rising and len(frame) > 1:
+        metadata["increasing"] = rising
+    return {
+        "schema_type": "dataframe",
+        "name": source,
+        "metadata": metadata,
+        "columns": columns,
+        "checks": None,
+        "index": None,
+        "coerce": False,
+        "strict": True,
+        "unique": None,
+        "ordered": False,
+    }
+
+
+def infer_column(values: pd.Series) -> dict[str, Any]:
+    """One column's part of the document."""
+    import pandas as pd
+
+    present = values.dropna()
+    column: dict[str, Any] = {"dtype": _dtype(values), "nullable": bool(values.isna().any())}
+    checks: dict[str, Any] = {}
+    if pd.api.types.is_bool_dtype(present.dtype) or _is_time(values) or present.empty:
+        pass
+    elif pd.api.types.is_numeric_dtype(values):
+        checks = _number_checks(present)
+    elif _stable(present):
+        checks = {"isin": sorted(str(value) for value in present.unique())}
+    column["checks"] = checks or None
+    column["unique"] = _is_key(values)
+    column["required"] = True
+    return column
+
+
+def _dtype(values: pd.Series) -> str:
+    import pandas as pd
+
+    if _is_time(values):
+        return "datetime64[us]"
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return "bool"
+    if pd.api.types.is_integer_dtype(values.dtype):
+        return "int64"
+    return "float64" if pd.api.types.is_numeric_dtype(values.dtype) else "str"
+
+
+def _number_checks(present: pd.Series) -> dict[str, Any]:
+    finite = present[present.abs() != math.inf]
+    if finite.empty:
+        return {}
+    low, high = finite.min().item(), finite.max().item()
+    whole = bool((finite % 1 == 0).all())
+    if whole and finite.nunique() == 2 and high - low == 1 and len(finite) >= _ENOUGH * 2:
+        return {"isin": [low, high]}
+    span = (high - low) or abs(high) or 1
+    bottom = 0 if low >= 0 else _rounded(low - span, up=False)
+    # A long tail grows longer with more rows; where there is none, twice the range is plenty.
+    reach = 9 if high > 0 and finite.quantile(0.99) < high / 3 else 1
+    top = 0 if high <= 0 else _rounded(high + reach * span, up=True)
+    if low < 0 and finite.quantile(0.01) > low / 3:
+        bottom = _rounded(low - 9 * span, up=False)
+    kind = int if _dtype(present) == "int64" else float
+    return {
+        "in_range": {"min_value": kind(bottom), "max_value": kind(top), "include_min": True, "include_max": True}
+    }
+
+
+def _rounded(value: float, *, up: bool) -> float:
+    """`value` with two significant digits, outwards: a bound is read by people."""
+    if value == 0:
+        return 0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    steps = math.ceil(value / unit) if up else math.floor(value / unit)
+    return float(f"{steps * unit:.6g}")
+
+
+def _stable(present: pd.Series) -> bool:
+    """Whether the list of words looks complete: few, each seen twice, and all of them in the first half."""
+    counts = present.value_counts()
+    if len(counts) > FEW or len(present) < _ENOUGH * len(counts) or counts.min() < 2:
+        return False
+    return int(present.iloc[: len(present) // 2].nunique()) == len(counts)
+
+
+def _is_key(values: pd.Series) -> bool:
+    named = bool(_KEY_NAME.search(str(values.name)))
+    return named and len(values) >= _KEY_ROWS and _dtype(values) in ("int64", "str") and bool(values.is_unique)
+
+
+def _is_time(values: pd.Series) -> bool:
+    return getattr(values.dtype, "kind", "") == "M"
