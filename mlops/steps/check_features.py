@@ -1,0 +1,259 @@
+"""Judges the feature functions: the user's own tests, and built-in properties on real rows, side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.adapters.pytest_run import Ran, Replay, RunningTests
+from mlops.declare import Declared, FeatureView, OnDemand
+from mlops.gates.features import judge_shape, said
+from mlops.gates.on_demand import judge_on_demand
+from mlops.gates.properties import DelayedLabel, attempt, judge_elsewhere, judge_view, sample
+from mlops.verdict import Finding, Outcome, Record, Severity, Verdict
+from mlops.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sampled:
+    """The rows a view is tried on, their time column, what it returned, and where the tests' process writes it."""
+
+    view: FeatureView
+    rows: pd.DataFrame
+    time: str | None
+    frame: pd.DataFrame | Finding
+    replay: Replay
+
+
+def check_features(
+    workspace: Workspace,
+    *,
+    views: Sequence[FeatureView],
+    on_demands: Sequence[OnDemand],
+    snapshots: Mapping[str, Record],
+) -> Record:
+    """The verdict on `views` and `on_demands`; `snapshots` are the records of their sources, by name.
+
+    A failing test, a feature that no passing test calls, or a property that does not hold fails. A project
+    without features passes with that reason; its tests in the configured folders still run.
+    """
+    folders = [folder for folder in workspace.config.tests if _has_tests(workspace.root / folder)]
+    findings: list[Finding] = []
+    with tempfile.TemporaryDirectory(prefix="features-", dir=workspace.scratch) as scratch, ExitStack() as ending:
+        sampled = [_sampled(workspace, view, snapshots[view.source], Path(scratch)) for view in views]
+        replays = [one.replay for one in sampled if not isinstance(one.frame, Finding)]
+        running = None
+        if folders:
+            running = ending.enter_context(RunningTests(workspace.root, folders, workspace.scratch, replays))
+        for one in sampled:
+            findings += _judged(workspace, one, snapshots[one.view.source])
+        failed = {f.subject for f in findings if f.outcome is Outcome.FAIL and f.severity is Severity.FAIL}
+        for computed in on_demands:
+            findings += _judged_on_demand(workspace, computed, sampled, snapshots, failed)
+        ran = running.finish() if running else Ran()
+        findings += [
+            _elsewhere(one, ran) for one in sampled if one.view.name not in failed and one.view.name in ran.replayed
+        ]
+    findings += _tests(ran, [*views, *on_demands], workspace.config.tests, found=bool(folders))
+    verdict = Verdict(gate="check-features", subject="", findings=tuple(findings))
+    counts = {"views": len(views), "on_demands": len(on_demands), "tests": len(ran.tests)}
+    return Record(
+        step="check-features", subject="", metrics={name: float(n) for name, n in counts.items()}, verdict=verdict
+    )
+
+
+def _has_tests(folder: Path) -> bool:
+    return any(folder.rglob("test_*.py")) or any(folder.rglob("*_test.py"))
+
+
+def _sampled(workspace: Workspace, view: FeatureView, snapshot: Record, scratch: Path) -> _Sampled:
+    source = workspace.frame(snapshot.outputs["data"])
+    time = _time_column(workspace, view, source)
+    rows = sample(source, view.entity, time)
+    replay = Replay(
+        name=view.name,
+        module=view.module,
+        sample=str(scratch / f"{view.name}.parquet"),
+        result=str(scratch / f"{view.name}.result.parquet"),
+    )
+    rows.to_parquet(replay.sample, index=False)
+    return _Sampled(view=view, rows=rows, time=time, frame=attempt(view, rows.copy()), replay=replay)
+
+
+def _time_column(workspace: Workspace, view: FeatureView, source: pd.DataFrame) -> str | None:
+    """The event time of the source: the view's own, a model's, or the only one there is."""
+    import pandas as pd
+
+    times = [str(name) for name in source.columns if pd.api.types.is_datetime64_any_dtype(source[name])]
+    models = [m.timestamp for m in workspace.catalog.models.values() if m.source == view.source]
+    for name in (view.timestamp, *models):
+        if name in times:
+            return name
+    return times[0] if len(times) == 1 else None
+
+
+def _judged(workspace: Workspace, one: _Sampled, snapshot: Record) -> tuple[Finding, ...]:
+    source = workspace.frame(snapshot.outputs["data"])
+    labels = _delayed_labels(workspace, one.view, source)
+    findings = judge_view(one.view, one.rows, time=one.time, labels=labels)
+    empty = [f for f in findings if f.check == "features.values" and f.fired]
+    if empty and len(one.rows) < len(source):
+        # A column may be empty in few rows and right in all of them: ask all of them before saying no.
+        whole = attempt(one.view, source.copy())
+        again = () if isinstance(whole, Finding) else judge_shape(one.view, whole)
+        if again and all(f.outcome is Outcome.PASS for f in again if f.check == "features.values"):
+            findings = judge_view(one.view, source, time=one.time, labels=labels)
+    return findings
+
+
+def _delayed_labels(workspace: Workspace, view: FeatureView, source: pd.DataFrame) -> list[DelayedLabel]:
+    found: dict[str, DelayedLabel] = {}
+    for model in workspace.catalog.models.values():
+        if model.source == view.source and model.label_delay and model.label in source:
+            values = sorted(source[model.label].dropna().unique().tolist())
+            found[model.label] = DelayedLabel(column=model.label, delay=model.label_delay, values=tuple(values))
+    return list(found.values())
+
+
+def _judged_on_demand(
+    workspace: Workspace,
+    computed: OnDemand,
+    sampled: Sequence[_Sampled],
+    snapshots: Mapping[str, Record],
+    failed: set[str],
+) -> tuple[Finding, ...]:
+    wanted = {name.partition(".")[0] for name in _all_inputs(workspace, computed)}
+    broken = sorted(wanted & failed)
+    if broken:
+        reason = f"{computed.name} was not tried: {', '.join(broken)} must be mended first"
+        return (Finding(check="features.values", outcome=Outcome.SKIPPED, message=reason, subject=computed.name),)
+    rows = _rows_for(workspace, computed, [one for one in sampled if one.view.name in wanted], snapshots)
+    lacking = [
+        n for n in computed.inputs if rows is None or (_short(n) not in rows and n not in workspace.catalog.on_demands)
+    ]
+    if rows is None or lacking:
+        step = "an input is a column of the source, `view_v1.column`, or another on-demand feature"
+        return (said(computed, "columns", f"reads {', '.join(lacking)}, which no source has", next_step=step),)
+    try:
+        return judge_on_demand(computed, [_input(workspace, name, rows) for name in computed.inputs])
+    except Exception as error:  # noqa: BLE001 - another on-demand feature, its input, raised: it has its own finding
+        reason = f"{computed.name} was not tried: its input raised {type(error).__name__}: {error}"
+        return (Finding(check="features.values", outcome=Outcome.NOT_RUN, message=reason, subject=computed.name),)
+
+
+def _all_inputs(workspace: Workspace, computed: OnDemand) -> list[str]:
+    """Its inputs, and those of the on-demand features among them."""
+    found: list[str] = []
+    for name in computed.inputs:
+        inner = workspace.catalog.on_demands.get(name)
+        found += [name] if inner is None else [name, *_all_inputs(workspace, inner)]
+    return found
+
+
+def _rows_for(
+    workspace: Workspace, computed: OnDemand, views: Sequence[_Sampled], snapshots: Mapping[str, Record]
+) -> pd.DataFrame | None:
+    """Rows of the source with the stored columns beside them, as of strictly before each row."""
+    import pandas as pd
+
+    sources = [m.source for m in workspace.catalog.models.values() if computed in workspace.catalog.pinned(m)[1]]
+    sources += [one.view.source for one in views] + list(snapshots)
+    if not [name for name in sources if name in snapshots]:
+        return None
+    source = next(name for name in sources if name in snapshots)
+    if not views:
+        return workspace.frame(snapshots[source].outputs["data"]).head(2000).reset_index(drop=True)
+    rows = views[0].rows
+    for one in views:
+        frame, entity, at = one.frame, one.view.entity, one.view.timestamp
+        if isinstance(frame, Finding) or one.time is None or entity not in rows:
+            continue
+        rows = rows.dropna(subset=[one.time, entity]).sort_values(one.time, kind="stable")
+        stored = frame.rename(columns={at: "__at"}).sort_values("__at", kind="stable")
+        stored["__at"] = stored["__at"].astype(rows[one.time].dtype)
+        new = [name for name in stored.columns if name not in rows or name in ("__at", entity)]
+        rows = pd.merge_asof(
+            rows, stored[new], left_on=one.time, right_on="__at", by=entity, allow_exact_matches=False
+        ).drop(columns="__at")
+    return rows.reset_index(drop=True)
+
+
+def _input(workspace: Workspace, name: str, rows: pd.DataFrame) -> pd.Series:
+    inner = workspace.catalog.on_demands.get(name)
+    if inner is None:
+        return rows[_short(name)].rename(_short(name))
+    values: pd.Series = inner.function(*(_input(workspace, one, rows) for one in inner.inputs))
+    return values
+
+
+def _short(name: str) -> str:
+    return name.partition(".")[2] or name
+
+
+def _elsewhere(one: _Sampled, ran: Ran) -> Finding:
+    import pandas as pd
+
+    error = ran.replayed[one.view.name]
+    there = None if error else pd.read_parquet(one.replay.result)
+    here: Any = one.frame
+    # Through Parquet as the other one, so that only values can differ.
+    again = Path(one.replay.result).with_suffix(".here")
+    here.to_parquet(again, index=False)
+    return judge_elsewhere(one.view, pd.read_parquet(again), there, error)
+
+
+def _tests(ran: Ran, features: Sequence[Declared], folders: Sequence[str], *, found: bool) -> list[Finding]:
+    """What the user's tests say, and which feature has none that passes."""
+    where = ", ".join(folders)
+    findings = [_tested(one, ran, where) for one in features]
+    if not features:
+        reason = "the project declares no features, so there is none to test"
+        findings.append(Finding(check="features.declared", outcome=Outcome.PASS, message=reason))
+    if ran.crashed:
+        message = f"the tests in {where} did not come to an end: {ran.crashed}"
+        step = f"run `pytest {where}` and mend what it shows"
+        return [*findings, Finding(check="features.tests", outcome=Outcome.NOT_RUN, message=message, next_step=step)]
+    for error in ran.errors:
+        message = f"{error.id} cannot be read: {error.message}"
+        step = f"run `pytest {error.id}` and mend what it shows"
+        findings.append(Finding(check="features.tests", outcome=Outcome.FAIL, message=message, next_step=step))
+    for test in ran.tests:
+        if test.outcome not in ("passed", "skipped"):
+            message = f"{test.id} {test.outcome}: {test.message or f'{test.file}:{test.line}'}"
+            step = f"run `pytest '{test.id}'`, then mend the feature or the test"
+            findings.append(
+                Finding(check="features.tests", outcome=Outcome.FAIL, message=message, subject=test.id, next_step=step)
+            )
+    passed = sum(test.outcome == "passed" for test in ran.tests)
+    if passed and not any(f.check == "features.tests" for f in findings):
+        message = f"{passed} of {len(ran.tests)} tests in {where} pass"
+        findings.append(Finding(check="features.tests", outcome=Outcome.PASS, message=message, n=passed))
+    elif not found or not ran.tests:
+        reason = f"there are no tests in {where}"
+        findings.append(Finding(check="features.tests", outcome=Outcome.SKIPPED, message=reason))
+    return findings
+
+
+def _tested(one: Declared, ran: Ran, where: str) -> Finding:
+    calling = [test for test in ran.tests if one.name in test.called]
+    passing = [test for test in calling if test.outcome == "passed"]
+    if passing:
+        message = f"{one.name} is called by {len(passing)} passing tests"
+        return Finding(check="features.tested", outcome=Outcome.PASS, message=message, subject=one.name, n=len(passing))
+    problem = "has no test that calls it"
+    if calling:
+        problem = f"is called by {calling[0].id} alone, which {calling[0].outcome}"
+    step = (
+        f"write `def test_{one.family}()` in {where}/test_{one.module.rpartition('.')[2]}.py that calls {one.name} "
+        "with a small frame and asserts what comes out; mlops.testing has frame() and assert_no_look_ahead()"
+    )
+    return said(one, "tested", problem, next_step=step)
