@@ -27,10 +27,9 @@ class Serving:
 
     target: str
     port: int
-    home: Path  # BentoML keeps its state below; a folder of one's own, so that two servers do not share counters
+    home: Path  # BentoML's state; each server has its own, else two would share counters
     host: str = LOOPBACK
     variables: Mapping[str, str] = field(default_factory=dict)
-    working_directory: Path | None = None
 
 
 class NotReady(OutsideError):
@@ -62,8 +61,6 @@ def start(serving: Serving, *, log: Path | None = None) -> subprocess.Popen[byte
     serving.home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bentoml", "serve", serving.target]
     command += ["--host", serving.host, "--port", str(serving.port)]
-    if serving.working_directory is not None:
-        command += ["--working-dir", str(serving.working_directory)]
     own = {
         "BENTOML_HOME": str(serving.home),
         "BENTOML_DO_NOT_TRACK": "True",
@@ -75,6 +72,7 @@ def start(serving: Serving, *, log: Path | None = None) -> subprocess.Popen[byte
         return subprocess.Popen(
             command,
             env=variables,
+            cwd=serving.home,  # the folder that one stands in must not lend its modules to what is served
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT if out is not None else None,

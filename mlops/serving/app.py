@@ -75,6 +75,7 @@ class Front:
         try:
             if path not in _OPEN:
                 self._demand_token(scope)
+                self._demand_release()
             if path == "/predict":
                 await self._predict(scope, receive, send)
             elif path in self._pages:
@@ -136,6 +137,10 @@ class Front:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if not hmac.compare_digest(given, self._token):
             raise Refused(401, "send the header 'Authorization: Bearer TOKEN'")
+
+    def _demand_release(self) -> None:
+        if not self._host.ready:
+            raise Refused(503, "the service is starting")
 
     def _page(self, scope: Scope) -> Page:
         live = self._host.live

@@ -86,9 +86,8 @@ def _serving(settings: Environment, target: LocalTarget, folder: Path, port: int
                 next_step=f"set it: export {settings.token_env}=…",
             )
         variables["MLOPS_TOKEN"] = token
-    home = folder / "bentoml"
     return bentoserver.Serving(
-        target=SERVICE, port=port, host=settings.host, home=home, variables=variables, working_directory=home
+        target=SERVICE, port=port, host=settings.host, home=folder / "bentoml", variables=variables
     )
 
 

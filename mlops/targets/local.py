@@ -157,7 +157,7 @@ class LocalTarget:
                 event=old.event,
             )
             write_pointer(family, back)
-            self._await(family, back, server, _BACK_SECONDS)
+            self._await(family, back, server, min(self.patience, _BACK_SECONDS))
         raise DeploymentFailed(
             f"{new.live} did not go live: {trouble}; {old.live if old else 'nothing'} is live",
             next_step="mend the release (`mlops check-service` boots it alone), then deploy again",

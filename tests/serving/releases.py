@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +61,24 @@ def contract(model: str = "fraud_v1", *, computed: bool = True, stored: bool = T
     )
 
 
-def make_release(releases: Path, agreed: Contract | None = None, *, factor: float = 1.0, slow: float = 0.0) -> str:
-    """A whole release below `releases`; gives its name. Another `factor` gives other answers."""
+def make_release(releases: Path, agreed: Contract | None = None, *, factor: float = 1.0, broken: bool = False) -> str:
+    """A whole release below `releases`; gives its name. Another `factor` gives other answers.
+
+    A broken one is whole as well, but answers otherwise than its golden requests say.
+    """
     agreed = agreed or contract()
     staging = releases / ".staging"
     shutil.rmtree(staging, ignore_errors=True)
     payload = staging / PAYLOAD
     payload.mkdir(parents=True)
     source = staging / BENTO / "src"
-    write_features(source, factor, slow)
+    write_features(source, factor)
     (payload / CONTRACT).write_bytes(msgspec.json.encode(agreed))
     (payload / GOLDEN).write_bytes(b"[]")
     (payload / "model.onnx").write_bytes(onnx.convert(_fitted(agreed, factor), agreed))
     (payload / GOLDEN).write_bytes(msgspec.json.encode(golden(payload, source)))
+    if broken:
+        write_features(source, factor * 3)
     return seal(releases, staging, agreed.model)
 
 
@@ -88,17 +96,15 @@ def seal(releases: Path, staging: Path, model: str) -> str:
     return name
 
 
-def write_features(source: Path, factor: float, slow: float = 0.0) -> None:
+def write_features(source: Path, factor: float) -> None:
     """The release's own `features` package: the same names in every release, with different code."""
-    (source / "features").mkdir(parents=True)
+    (source / "features").mkdir(parents=True, exist_ok=True)
     (source / "features" / "__init__.py").write_text("")
     (source / "features" / "constants.py").write_text(f"FACTOR = {factor}\n")
     (source / "features" / "money.py").write_text(
-        "import time\n"
         "import pandas as pd\n"
         "from mlops import on_demand\n"
         "from features.constants import FACTOR\n\n"
-        f"time.sleep({slow})\n\n"
         "@on_demand(inputs=['amount', 'customer_spend_v1.mean_7d'])\n"
         "def ratio_v1(amount: pd.Series, mean_7d: pd.Series) -> pd.Series:\n"
         "    from . import constants\n"
@@ -149,3 +155,21 @@ def _imputing(estimator: Any) -> Any:
     from sklearn.pipeline import make_pipeline
 
     return make_pipeline(SimpleImputer(), estimator)
+
+
+def make_bento(releases: Path, release: str, home: Path) -> Path:
+    """A bento that BentoML has built out of a release's source, with a copy of mlops; gives its folder."""
+    context = home / "context"
+    shutil.copytree(releases / release / BENTO / "src", context)
+    package = Path(onnx.__file__).parents[1]
+    shutil.copytree(package, context / "mlops", ignore=shutil.ignore_patterns("__pycache__"))
+    program = "import bentoml; print(bentoml.build('mlops.serving.service:Service', build_ctx='.', include=['*']).path)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "BENTOML_HOME": str(home / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"},
+        cwd=context,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return Path(done.stdout.strip().splitlines()[-1])

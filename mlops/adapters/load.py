@@ -1,0 +1,113 @@
+"""Requests to a running service: a few in order, or as many as it takes for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_ONE_REQUEST_SECONDS = 30.0
+NO_ANSWER = 0
+"""The status of a request that got no answer: refused, reset or timed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; status 0 and the reason as body where nothing did."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a while of load measured: answers by status, wall seconds, and each request's milliseconds, ascending."""
+
+    statuses: Mapping[int, int]
+    seconds: float
+    milliseconds: tuple[float, ...]
+
+    @property
+    def requests(self) -> int:
+        """How many were sent."""
+        return sum(self.statuses.values())
+
+    @property
+    def failed(self) -> int:
+        """How many were not answered with 200."""
+        return self.requests - self.statuses.get(200, 0)
+
+    @property
+    def qps(self) -> float:
+        """Requests answered with 200 per second."""
+        return self.statuses.get(200, 0) / self.seconds if self.seconds > 0 else 0.0
+
+    def quantile(self, share: float) -> float:
+        """The latency in ms that `share` of the requests stay within (nearest rank); NaN without a request."""
+        if not self.milliseconds:
+            return float("nan")
+        rank = max(0, -int(-share * len(self.milliseconds) // 1) - 1)
+        return self.milliseconds[min(rank, len(self.milliseconds) - 1)]
+
+
+def ask(url: str, bodies: Sequence[bytes], *, token: str | None = None) -> list[Answer]:
+    """POST the bodies one after the other; one answer for each."""
+    return asyncio.run(_ask(url, bodies, token))
+
+
+def drive(url: str, bodies: Sequence[bytes], *, connections: int, seconds: float, token: str | None = None) -> Load:
+    """POST the bodies over and over from `connections` kept connections, each as fast as it is answered."""
+    return asyncio.run(_drive(url, bodies, connections, seconds, token))
+
+
+async def _ask(url: str, bodies: Sequence[bytes], token: str | None) -> list[Answer]:
+    async with _session(1, token) as session:
+        return [await _post(session, url, body) for body in bodies]
+
+
+async def _drive(url: str, bodies: Sequence[bytes], connections: int, seconds: float, token: str | None) -> Load:
+    statuses: Counter[int] = Counter()
+    took: list[float] = []
+    started = time.perf_counter()
+
+    async def one(first: int) -> None:
+        number = first
+        while time.perf_counter() - started < seconds:
+            sent = time.perf_counter()
+            answer = await _post(session, url, bodies[number % len(bodies)])
+            took.append((time.perf_counter() - sent) * 1000)
+            statuses[answer.status] += 1
+            number += connections
+
+    async with _session(connections, token) as session:
+        await asyncio.gather(*(one(first) for first in range(connections)))
+    return Load(statuses=dict(statuses), seconds=time.perf_counter() - started, milliseconds=tuple(sorted(took)))
+
+
+def _session(connections: int, token: str | None) -> aiohttp.ClientSession:
+    import aiohttp
+
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections),
+        timeout=aiohttp.ClientTimeout(total=_ONE_REQUEST_SECONDS),
+        headers=headers,
+    )
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> Answer:
+    import aiohttp
+
+    try:
+        async with session.post(url, data=body) as response:
+            return Answer(response.status, await response.read())
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Answer(NO_ANSWER, f"{type(error).__name__}: {error}".encode())

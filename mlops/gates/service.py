@@ -1,0 +1,134 @@
+"""Whether a packaged model serves: it boots, answers its golden requests, refuses bad ones, and bears a load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mlops.config import Load
+from mlops.verdict import Finding, Outcome
+
+CHECKS = (
+    "service.boot",
+    "service.golden",
+    "service.malformed",
+    "service.errors",
+    "service.latency",
+    "service.throughput",
+)
+
+
+def did_not_boot(reason: str, last_lines: str, *, subject: str) -> tuple[Finding, ...]:
+    """The findings where nothing could be asked: the boot failed, and all else did not run."""
+    said = f"; its last lines:\n{last_lines}" if last_lines else "; it said nothing"
+    boot = Finding(
+        check="service.boot",
+        outcome=Outcome.FAIL,
+        subject=subject,
+        message=f"{reason}{said}",
+        next_step="start it by hand and read on: `bentoml serve` in the bento's folder",
+    )
+    rest = (
+        Finding(check=check, outcome=Outcome.NOT_RUN, subject=subject, message="the service did not boot")
+        for check in CHECKS[1:]
+    )
+    return boot, *rest
+
+
+def booted(seconds: float, *, limit: float, subject: str) -> Finding:
+    """The service was ready in time."""
+    return Finding(
+        check="service.boot",
+        outcome=Outcome.PASS,
+        subject=subject,
+        message=f"ready after {seconds:.1f} s",
+        measured=seconds,
+        threshold=limit,
+        n=1,
+    )
+
+
+def golden(wrong: Sequence[str], *, n: int, subject: str) -> Finding:
+    """The golden requests are answered as when the model was packaged; none to ask is not a pass."""
+    if n == 0:
+        return Finding(
+            check="service.golden",
+            outcome=Outcome.NOT_RUN,
+            subject=subject,
+            message="the release has no golden request",
+            next_step="set [tool.mlops.package] golden to 1 or more, then package again",
+        )
+    return Finding(
+        check="service.golden",
+        outcome=Outcome.FAIL if wrong else Outcome.PASS,
+        subject=subject,
+        message=f"{len(wrong)} of {n} golden requests are answered otherwise: {wrong[0]}"
+        if wrong
+        else f"all {n} golden requests are answered as when the model was packaged",
+        measured=float(len(wrong)),
+        threshold=0.0,
+        n=n,
+        next_step="compare what the model reads in training with what the service reads" if wrong else "",
+    )
+
+
+def malformed(statuses: Mapping[str, int], *, subject: str) -> Finding:
+    """Every malformed request, by name, was refused with 4xx; 0 stands for no answer."""
+    wrong = [f"{name} → {status or 'no answer'}" for name, status in statuses.items() if not 400 <= status < 500]
+    return Finding(
+        check="service.malformed",
+        outcome=Outcome.FAIL if wrong or not statuses else Outcome.PASS,
+        subject=subject,
+        message=f"{len(wrong)} of {len(statuses)} malformed requests are not refused with 4xx: {'; '.join(wrong[:5])}"
+        if wrong
+        else f"all {len(statuses)} malformed requests are refused with 4xx",
+        measured=float(len(wrong)),
+        threshold=0.0,
+        n=len(statuses),
+        next_step="the service's log says what it did with them" if wrong else "",
+    )
+
+
+def load(
+    measured: Mapping[str, float], limits: Load, *, subject: str, champion: Mapping[str, float] | None = None
+) -> tuple[Finding, ...]:
+    """The load's `requests`, `errors`, `p99_ms` and `qps` against the limits, told beside the champion's."""
+    n = int(measured["requests"])
+    if n == 0:
+        return tuple(
+            Finding(check=check, outcome=Outcome.NOT_RUN, subject=subject, message="no request was sent")
+            for check in CHECKS[3:]
+        )
+
+    def finding(check: str, name: str, unit: str, limit: float, *, good: bool, next_step: str) -> Finding:
+        beside = f" (champion {champion[name]:.4g}{unit})" if champion and name in champion else ""
+        return Finding(
+            check=check,
+            outcome=Outcome.PASS if good else Outcome.FAIL,
+            subject=subject,
+            message=f"{name} {measured[name]:.4g}{unit}{beside}, limit {limit:g}{unit}, {limits.connections} connections",
+            measured=measured[name],
+            threshold=limit,
+            n=n,
+            next_step="" if good else next_step,
+        )
+
+    faster = "make the model or its on-demand features faster, or change {} in [tool.mlops.load]"
+    return (
+        finding("service.errors", "errors", "", 0.0, good=measured["errors"] == 0, next_step="read the service's log"),
+        finding(
+            "service.latency",
+            "p99_ms",
+            " ms",
+            limits.p99_ms,
+            good=measured["p99_ms"] <= limits.p99_ms,
+            next_step=faster.format("p99_ms"),
+        ),
+        finding(
+            "service.throughput",
+            "qps",
+            "/s",
+            limits.qps,
+            good=measured["qps"] >= limits.qps,
+            next_step=faster.format("qps"),
+        ),
+    )

@@ -1,0 +1,89 @@
+"""check-service on real bentos, each booted as a real server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from mlops.adapters.files import tree
+from mlops.config import Load
+from mlops.serving.golden import Golden
+from mlops.steps.check_service import check_service, rounds
+from mlops.verdict import Outcome
+from mlops.workspace import open_workspace
+from tests.serving.releases import contract, make_bento, make_project, make_release
+
+SHORT = Load(seconds=0.3, connections=2, p99_ms=5000.0, qps=1.0)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp("project")
+    make_project(root)
+    workspace = open_workspace(root)
+    workspace.releases.mkdir(parents=True)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def bento(project, tmp_path_factory):
+    return make_bento(project.releases, make_release(project.releases), tmp_path_factory.mktemp("home"))
+
+
+def findings(record):
+    return {finding.check: finding for finding in record.verdict.findings}
+
+
+def test_a_sound_bento_passes_every_check_and_stays_as_it_was(project, bento):
+    before = tree(bento)
+    record = check_service(project, bento=bento, limits=SHORT)
+    assert record.verdict.outcome is Outcome.PASS, record.verdict.fired
+    assert len(record.verdict.findings) == 6
+    assert record.metrics["errors"] == 0
+    assert record.metrics["qps"] > 1
+    assert 0 < record.metrics["p50_ms"] <= record.metrics["p99_ms"]
+    assert tree(bento) == before
+    assert list(project.scratch.iterdir()) == []
+
+
+def test_limits_that_are_not_met_fail_with_what_was_measured(project, bento):
+    strict = Load(seconds=0.3, connections=2, p99_ms=0.001, qps=1e9)
+    found = findings(check_service(project, bento=bento, limits=strict, champion={"p99_ms": 7.0}))
+    assert found["service.latency"].outcome is Outcome.FAIL
+    assert found["service.latency"].measured > 0.001
+    assert "champion 7" in found["service.latency"].message
+    assert found["service.throughput"].outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("harm", ["golden", "code", "import"])
+def test_a_bento_that_does_not_boot_fails_with_its_last_words(project, bento, tmp_path, harm):
+    """Promise 9."""
+    broken = shutil.copytree(bento, tmp_path / "bento")
+    if harm == "golden":
+        golden = broken / "src" / "release" / "golden.json"
+        cases = json.loads(golden.read_text())
+        cases[0]["answer"]["probability"] += 0.3
+        golden.write_text(json.dumps(cases))
+        word = "golden request 0"
+    elif harm == "code":
+        (broken / "src" / "features" / "money.py").write_text("raise RuntimeError('planted')")
+        word = "planted"
+    else:
+        (broken / "src" / "mlops" / "serving" / "service.py").write_text("import no_such_module_here")
+        word = "no_such_module_here"
+    record = check_service(project, bento=broken, limits=SHORT)
+    assert record.verdict.outcome is Outcome.FAIL
+    found = findings(record)
+    assert word in found["service.boot"].message
+    assert {f.outcome for check, f in found.items() if check != "service.boot"} == {Outcome.NOT_RUN}
+
+
+def test_one_entity_with_two_histories_is_asked_in_two_rounds():
+    def case(customer, mean):
+        return Golden(request={"customer_id": customer}, stored={"mean_7d": mean}, answer={})
+
+    cases = [case(1, 5.0), case(2, None), case(1, 5.0), case(1, 6.0), case(2, 1.0)]
+    assert [len(some) for some in rounds(contract(), cases)] == [3, 2]
+    assert rounds(contract(stored=False, computed=False), cases) == [cases]

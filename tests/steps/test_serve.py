@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mlops.adapters import bentoserver
+from mlops.errors import DeploymentFailed, NothingToDo, OutsideError, UsageError
+from mlops.steps.deploy import deploy
+from mlops.steps.serve import serve
+from mlops.workspace import open_workspace
+from tests.serving.releases import contract, make_project, make_release
+
+SERVE = (
+    "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
+    "from mlops.steps.serve import serve;"
+    "serve(open_workspace(Path(sys.argv[1])), environment='staging')"
+)
+GUARDED = '\n[tool.mlops.environments.guarded]\nport = 3009\ntoken_env = "SHOP_TOKEN"\n'
+
+
+@pytest.fixture
+def project(tmp_path):
+    make_project(tmp_path, port=bentoserver.free_port())
+    with (tmp_path / "pyproject.toml").open("a") as file:
+        file.write(GUARDED)
+    workspace = open_workspace(tmp_path)
+    workspace.releases.mkdir(parents=True)
+    return workspace
+
+
+@pytest.fixture
+def live(project):
+    name = make_release(project.releases, contract(computed=False, stored=False))
+    deploy(project, environment="staging", release=name)
+    deploy(project, environment="guarded", release=name)
+    return name
+
+
+def test_an_environment_without_a_live_release_is_refused(project):
+    with pytest.raises(NothingToDo) as caught:
+        serve(project, environment="staging")
+    assert "mlops deploy staging" in caught.value.next_step
+
+
+def test_a_taken_port_is_named(project, live):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OutsideError, match=str(port)) as caught:
+            serve(project, environment="staging", port=port)
+    assert caught.value.exit_code == 4
+
+
+def test_a_damaged_live_release_is_refused(project, live):
+    """Promise 10."""
+    (project.releases / live / "added").write_text("")
+    with pytest.raises(DeploymentFailed, match="added was added"):
+        serve(project, environment="staging")
+
+
+def test_a_missing_token_is_named(project, live, monkeypatch):
+    monkeypatch.delenv("SHOP_TOKEN", raising=False)
+    with pytest.raises(UsageError, match="SHOP_TOKEN"):
+        serve(project, environment="guarded")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(project, live, stop):
+    port = project.config.environments["staging"].port
+    with (project.root / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(project.root)], stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not bentoserver.ready("127.0.0.1", port):
+            assert server.poll() is None, (project.root / "log").read_text()
+            assert time.monotonic() < deadline, (project.root / "log").read_text()
+            time.sleep(0.05)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", "/predict", b'{"amount": 2.0}')
+        assert json.loads(connection.getresponse().read())["release"] == live
+        connection.close()
+        with pytest.raises(OutsideError, match="served already"):
+            serve(project, environment="staging", port=bentoserver.free_port())
+        inner = json.loads((project.environments / "staging" / "fraud" / "server.json").read_text())["pid"]
+    finally:
+        server.send_signal(stop)
+        assert server.wait(20) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(inner, 0)
+    assert not bentoserver.ready("127.0.0.1", port, timeout=0.2)
+    assert not (project.environments / "staging" / "fraud" / "server.json").exists()
+    assert not list((project.environments / "staging" / "fraud" / "workers").iterdir())
