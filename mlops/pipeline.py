@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -96,12 +97,12 @@ class Pipeline:
 
     def tasks(self) -> list[Task]:
         """Every task that the wish needs, each after what it reads."""
-        models = self.wish.models
-        views = self._views()
-        sources = dict.fromkeys([*(m.source for m in models), *(v.source for v in views)])
-        tasks = [self._snapshot(name) for name in sources]
-        tasks.append(self._check_features(tuple(sources)))
-        tasks += [self._check_source(name) for name in sources]
+        models, views = self.wish.models, self._views()
+        everywhere = self.workspace.catalog.views.values()  # features are tested whether a model reads them or not
+        read = dict.fromkeys([*(m.source for m in models), *(v.source for v in views)])
+        tasks = [self._snapshot(name) for name in dict.fromkeys([*read, *(v.source for v in everywhere)])]
+        tasks.append(self._check_features())
+        tasks += [self._check_source(name) for name in read]
         tasks += [self._build(view) for view in views]
         for model in models:
             tasks += self._of_model(model)
@@ -134,24 +135,20 @@ class Pipeline:
             ingredients=None if identity is None else (lambda _: {"source": identity}),
         )
 
-    def _check_features(self, sources: tuple[str, ...]) -> Task:
+    def _check_features(self) -> Task:
         catalog = self.workspace.catalog
-        needs = tuple(f"snapshot:{name}" for name in sources)
-
-        def run(done: Records) -> Record:
-            return check_features.check_features(
-                self.workspace,
-                views=self._views(),
-                on_demands=tuple(catalog.on_demands.values()),
-                snapshots={name: done[f"snapshot:{name}"] for name in sources},
-            )
-
+        sources = tuple(dict.fromkeys(view.source for view in catalog.views.values()))
         return Task(
             step="check-features",
             subject="",
-            needs=needs,
-            run=run,
+            needs=tuple(f"snapshot:{name}" for name in sources),
             judging=True,
+            run=lambda done: check_features.check_features(
+                self.workspace,
+                views=tuple(catalog.views.values()),
+                on_demands=tuple(catalog.on_demands.values()),
+                snapshots={name: done[f"snapshot:{name}"] for name in sources},
+            ),
             ingredients=lambda done: ingredients.tested(self.workspace, catalog, done.values()),
         )
 
@@ -292,11 +289,17 @@ class Pipeline:
             subject=model.name,
             needs=(bento,),
             judging=True,
-            run=lambda done: check_service.check_service(
-                self.workspace, packaged=done[bento], load=self.workspace.config.load
-            ),
+            run=lambda done: self._booted(done[bento]),
             ingredients=lambda done: ingredients.booted(self.workspace, done[bento]),
         )
+
+    def _booted(self, packaged: Record) -> Record:
+        """Judge the bento in a copy of its own: a server writes into its folder, and the stored one stays as it is."""
+        with tempfile.TemporaryDirectory(prefix="bento-", dir=self.workspace.scratch) as folder:
+            bento = Path(folder) / "bento"
+            self.workspace.objects.get_tree(packaged.outputs["bento"], bento)
+            record = check_service.check_service(self.workspace, bento=bento, limits=self.workspace.config.load)
+        return dataclasses.replace(record, subject=packaged.subject)
 
     def _register(self, model: Model) -> Task:
         names = {step: f"{step}:{model.name}" for step in ("assemble", "train", "check-model", "package")}
