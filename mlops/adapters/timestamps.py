@@ -55,8 +55,8 @@ def form_of(values: pd.Series) -> Form:
         )
     orders = {form: _in_order(present, form) for form in whole}
     chosen = max(whole, key=lambda form: orders[form])
-    times = _parsed(distinct, chosen)
-    ties = tuple(f for f in whole if orders[f] == orders[chosen] and not _parsed(distinct, f).equals(times))
+    swapped = chosen.translate({ord("d"): "m", ord("m"): "d"})
+    ties = (swapped,) if swapped != chosen and orders.get(swapped) == orders[chosen] else ()
     return Form(form=chosen, share=1.0, others=ties)
 
 

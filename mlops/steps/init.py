@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlops.adapters import scaffold, sources, timestamps
+from mlops.adapters import scaffold, schema_files, sources, timestamps
 from mlops.adapters.files import write_atomically
 from mlops.config import Source
 from mlops.contract import Column, Contract, model_inputs
 from mlops.declare import Task
 from mlops.errors import GateFailed, UsageError, nearest
-from mlops.statistics import profile
+from mlops.statistics import profile, schema_inference
 from mlops.statistics.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def init(
         measured = _measured(frame, project, temporary)
         floor, reason = _floor(measured, project)
         _write(temporary, {"pyproject.toml": scaffold.pyproject(project, floor=floor, reason=reason)})
-        _write(temporary, {f"features/{project.source}.schema.yaml": _schema(frame, project)})
+        _write(temporary, {f"features/{project.source}.schema.yaml": _schema(frame, project.source)})
         written = tuple(sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file()))
     return Started(
         folder=folder,
@@ -275,10 +275,8 @@ def _floor(measured: float, project: scaffold.Project) -> tuple[float, str]:
     )
 
 
-def _schema(frame: pd.DataFrame, project: scaffold.Project) -> str:
-    import yaml
-
-    return yaml.safe_dump({"columns": {n: {"dtype": str(frame[n].dtype)} for n in frame.columns}})
+def _schema(frame: pd.DataFrame, source: str) -> str:
+    return schema_files.text(schema_inference.infer(frame, source=source), source=source)
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
