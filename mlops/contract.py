@@ -86,6 +86,11 @@ class Contract:
         """The class that a binary model's probability speaks of."""
         return self.classes[1] if self.task == "binary" else None
 
+    def by_kind(self) -> tuple[list[str], list[str]]:
+        """The names of the columns that are numbers and of those that are strings, each in order."""
+        numbers = [c.name for c in self.columns if c.kind == "number"]
+        return numbers, [c.name for c in self.columns if c.kind == "string"]
+
 
 def model_inputs(table: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """The model's columns out of `table` (rows by columns), in order and in their two kinds."""
