@@ -105,7 +105,7 @@ def load(
             check=check,
             outcome=Outcome.PASS if good else Outcome.FAIL,
             subject=subject,
-            message=f"{name} {measured[name]:.4g}{unit}{beside}, limit {limit:g}{unit}, {limits.connections} connections",
+            message=f"{name} {measured[name]:.4g}{unit}{beside}, limit {limit:g}{unit}, {limits.connections} clients",
             measured=measured[name],
             threshold=limit,
             n=n,

@@ -48,7 +48,7 @@ class LoadedRelease:
     @property
     def slow(self) -> bool:
         """Whether one row takes milliseconds, so that it must not be computed in the event loop."""
-        return bool(self._computed) or not getattr(self._predictor, "fast", False)
+        return bool(self._computed) or not self._predictor.fast
 
     def answer(self, rows: Sequence[Row], stored: Stored | None = None) -> list[dict[str, Any]]:
         """One answer per row: `prediction`, `probability` or `probabilities`, and `release`; never a non-finite number.
@@ -114,19 +114,22 @@ def load_payload(payload: Path, source: Path, *, release: str, online: Path | No
     try:
         loaded = LoadedRelease(release=release, payload=payload, source=source, online=online)
         loaded.check()
-    except MlopsError:
+    except DeploymentFailed:
         raise
     except Exception as error:
         # Whatever a release's file or code raises, the answer is the same: it must not get a request.
+        reason = error.message if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
         raise DeploymentFailed(
-            f"{release} cannot be loaded: {type(error).__name__}: {error}", next_step="make it again: `mlops run`"
+            f"{release} cannot be loaded: {reason}", next_step="make it again: `mlops run`"
         ) from error
     return loaded
 
 
-def _binary(prediction: Prediction, _: Contract, release: str) -> list[dict[str, Any]]:
+def _binary(prediction: Prediction, contract: Contract, release: str) -> list[dict[str, Any]]:
+    if prediction.probabilities is None:
+        return _labels(prediction, contract, release)
     chances = _finite(prediction.probabilities)[:, 1].tolist()
-    labels = np.asarray(prediction.values).tolist()
+    labels = prediction.values.tolist()
     return [
         {"prediction": label, "probability": chance, "release": release}
         for label, chance in zip(labels, chances, strict=True)
@@ -134,13 +137,19 @@ def _binary(prediction: Prediction, _: Contract, release: str) -> list[dict[str,
 
 
 def _multiclass(prediction: Prediction, contract: Contract, release: str) -> list[dict[str, Any]]:
+    if prediction.probabilities is None:
+        return _labels(prediction, contract, release)
     names = [str(name) for name in contract.classes]
     chances = _finite(prediction.probabilities).tolist()
-    labels = np.asarray(prediction.values).tolist()
+    labels = prediction.values.tolist()
     return [
         {"prediction": label, "probabilities": dict(zip(names, row, strict=True)), "release": release}
         for label, row in zip(labels, chances, strict=True)
     ]
+
+
+def _labels(prediction: Prediction, _: Contract, release: str) -> list[dict[str, Any]]:
+    return [{"prediction": label, "release": release} for label in prediction.values.tolist()]
 
 
 def _regression(prediction: Prediction, _: Contract, release: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from mlops.errors import NothingToDo, OutsideError, UsageError
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import forget_dead_workers, read_acks, read_pointer
 from mlops.targets import chosen
-from mlops.targets.servers import Server, announced
+from mlops.targets.servers import Server, announced, read_server
 from mlops.verdict import Record
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ def _live(target: LocalTarget, folder: Path, environment: str) -> str:
 
 def _not_twice(folder: Path, environment: str) -> None:
     forget_dead_workers(folder)
-    acks = read_acks(folder)
+    acks, server = read_acks(folder), read_server(folder)
     if acks:
         raise OutsideError(
-            f"{environment} is served already (by process {acks[0].pid})", next_step=f"see `mlops status {environment}`"
+            f"{environment} is served already (by process {server.pid if server else acks[0].pid})",
+            next_step=f"stop that process, or leave it: it follows every deployment (`mlops status {environment}`)",
         )
 
 

@@ -15,8 +15,10 @@ import msgspec
 
 from mlops.adapters.files import disk_errors, sync, write_atomically
 from mlops.release import Event
+from mlops.targets.lock import locked
 
 EVENTS, RECORDED = "events.jsonl", "recorded.json"
+_RECORDING = ".recording.lock"
 
 
 def append(folder: Path, event: Event) -> None:
@@ -59,11 +61,12 @@ def unrecorded(folder: Path) -> tuple[Event, ...]:
 def record(folder: Path, into: Callable[[Event], bool]) -> int:
     """Hand the events that the ledger lacks to `into` in order, until it says no; gives how many it took."""
     taken = 0
-    for event in unrecorded(folder):
-        if not into(event):
-            break
-        taken += 1
-        write_atomically(folder / RECORDED, msgspec.json.encode(_count(folder) + 1))
+    with locked(folder / _RECORDING):  # two at once would tell the ledger twice
+        for event in unrecorded(folder):
+            if not into(event):
+                break
+            taken += 1
+            write_atomically(folder / RECORDED, msgspec.json.encode(_count(folder) + 1))
     return taken
 
 

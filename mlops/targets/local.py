@@ -16,12 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
+
 from mlops.adapters import bentoserver
+from mlops.contract import Contract
 from mlops.errors import DeploymentFailed, MlopsError, OutsideError, RollbackFailed
-from mlops.release import Event
+from mlops.release import CONTRACT, PAYLOAD, Event
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import POINTER, Ack, Pointer, read_acks, read_pointer, write_pointer
 from mlops.stores.online import FILE as ONLINE
+from mlops.stores.online import published
 from mlops.targets import history
 from mlops.targets.lock import environment_lock
 from mlops.targets.protocol import Health, Moved, Order, Prepare, Standing
@@ -63,6 +67,7 @@ class LocalTarget:
                     return self._moved(family, old, started, changed=False)
                 if prepare is not None:
                     prepare(manifest, self.online)
+                self._demand_features(order.release)
                 event = self._event(order, old, "done", started)
                 new = self._advance(old, order, event)
                 write_pointer(family, new)
@@ -106,6 +111,17 @@ class LocalTarget:
     def history(self, family: str) -> tuple[Event, ...]:
         """What happened, oldest first."""
         return history.read(self.folder / family)
+
+    def _demand_features(self, release: str) -> None:
+        """Refuse a release whose stored features are not online: it would answer as if nothing were known."""
+        contract = msgspec.json.decode((self.releases / release / PAYLOAD / CONTRACT).read_bytes(), type=Contract)
+        there = {one.view for one in published(self.online)}
+        lacking = sorted({stored.view for stored in contract.stored} - there)
+        if lacking:
+            raise DeploymentFailed(
+                f"{release} reads {', '.join(lacking)}, which {self.environment} does not have online",
+                next_step=f"deploy it, which publishes them: `mlops deploy {self.environment} --release {release}`",
+            )
 
     @contextmanager
     def _failures_kept(self, order: Order, old: Pointer | None, started: float) -> Iterator[None]:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from mlops.adapters.files import disk_errors
@@ -15,12 +15,16 @@ from mlops.errors import OutsideError
 LOCK = ".lock"
 
 
-@contextmanager
-def environment_lock(folder: Path, *, seconds: float = 120.0) -> Iterator[None]:
+def environment_lock(folder: Path, *, seconds: float = 120.0) -> AbstractContextManager[None]:
     """Hold the environment's lock; OutsideError naming the holder when it is not free within `seconds`."""
-    file = folder / LOCK
+    return locked(folder / LOCK, seconds=seconds)
+
+
+@contextmanager
+def locked(file: Path, *, seconds: float = 120.0) -> Iterator[None]:
+    """Hold a lock file; the system lets go of it when the process dies, however it dies."""
     with disk_errors(file):
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _take(handle, file, seconds)

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mlops.errors import DeploymentFailed
 from mlops.release import BENTO, PAYLOAD
 from mlops.serving.predictors import Prediction
 from mlops.serving.refusal import Refused
-from mlops.serving.runtime import load_payload, load_release
+from mlops.serving.runtime import _ENCODERS, load_payload, load_release
 from mlops.stores.online import publish
 from tests.serving.releases import VIEW, contract, make_release, seal
 
@@ -127,3 +128,15 @@ def reseal(releases, name):
     folder = (releases / name).rename(releases / ".staging")
     (folder / "manifest.json").unlink()
     return seal(releases, folder, name.rpartition("-")[0])
+
+
+def test_a_classifier_without_probabilities_answers_its_label_alone(first, made, monkeypatch):
+    monkeypatch.setattr(first._predictor, "predict", lambda columns: Prediction(np.array([1]), None))
+    assert ask(first, {"customer_id": 1, "amount": 1.0}) == [{"prediction": 1, "release": made.first}]
+
+
+def test_several_classes_get_a_probability_each_by_name():
+    agreed = replace(contract(), task="multiclass", classes=("a", "b", "c"))
+    prediction = Prediction(np.array(["c"]), np.array([[0.1, 0.2, 0.7]]))
+    (answer,) = _ENCODERS["multiclass"](prediction, agreed, "r")
+    assert answer == {"prediction": "c", "probabilities": {"a": 0.1, "b": 0.2, "c": 0.7}, "release": "r"}

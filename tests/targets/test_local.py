@@ -11,7 +11,7 @@ from mlops.errors import DeploymentFailed, RollbackFailed
 from mlops.serving.pointer import Ack, being_a_worker, read_pointer, write_ack
 from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Order
-from tests.serving.releases import contract, make_release
+from tests.serving.releases import contract, make_release, publish_customers
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +191,13 @@ def test_a_hundred_rollbacks_end_where_they_should(target, names):
         target.move(order(wanted, "rollback"))
         assert live(target) == wanted
     assert all(event.outcome == "done" for event in target.history("fraud"))
+
+
+def test_a_release_whose_features_are_not_online_is_refused_before_anything_moves(target, names):
+    target.move(order(names[0]))
+    reading = make_release(target.releases, contract("fraud_v7"))
+    with pytest.raises(RollbackFailed, match="customer_spend_v1"):
+        target.move(order(reading, "rollback"))
+    assert live(target) == names[0]
+    target.move(order(reading), prepare=lambda manifest, online: publish_customers(online))
+    assert live(target) == reading

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlops.adapters import bentoserver
+from mlops.errors import OutsideError
+
+STUBBORN = (
+    "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+    "print(p.pid, flush=True); time.sleep(60)"
+)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_free_port_is_free_and_a_taken_one_is_named():
+    bentoserver.demand_free("127.0.0.1", bentoserver.free_port())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OutsideError, match=str(taken.getsockname()[1])):
+            bentoserver.demand_free("127.0.0.1", taken.getsockname()[1])
+
+
+def test_a_server_that_does_not_heed_is_killed_with_its_workers():
+    server = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
+    worker = int(server.stdout.readline())
+    bentoserver.stop(server, grace=0.2)
+    server.stdout.close()
+    assert server.returncode == -9
+    deadline = time.monotonic() + 5
+    while alive(worker):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_server_that_ends_is_not_waited_for(tmp_path):
+    server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    serving = bentoserver.Serving(target="x", port=bentoserver.free_port(), home=tmp_path)
+    with pytest.raises(bentoserver.NotReady, match="code 3"):
+        bentoserver.wait_ready(server, serving, seconds=30)
+
+
+def test_what_cannot_be_served_is_told_by_its_last_lines(tmp_path):
+    serving = bentoserver.Serving(target="no_such_module:Service", port=bentoserver.free_port(), home=tmp_path / "home")
+    log = tmp_path / "log"
+    with bentoserver.running(serving, log=log) as server, pytest.raises(bentoserver.NotReady):
+        bentoserver.wait_ready(server, serving, seconds=30)
+    assert "no_such_module" in bentoserver.last_lines(log)
