@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("command_line", "first_run", "nothing_to_do")
+NAMES = ("command_line", "first_run")
 
 
 def main() -> None:
