@@ -97,11 +97,16 @@ class RunningTests:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:
+        if self.alive:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # its own group: the tests' children go too
             self._process.wait()
         self._folder.cleanup()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the tests are still at work."""
+        return self._process.poll() is None
 
     def finish(self) -> Ran:
         """Wait for the end; gives what the tests reported."""

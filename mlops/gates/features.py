@@ -92,7 +92,13 @@ def _columns(view: FeatureView, frame: pd.DataFrame) -> Finding:
     if missing:
         hint = nearest(missing[0], [str(n) for n in names])
         step = f"return it, or change the declaration; {hint}"
+        if missing[0] in frame.index.names:
+            step = "it is in the index: end with .reset_index()"
         return said(view, "columns", f"did not return the column {_listed(missing)}", next_step=step)
+    odd = [name for name in names if not isinstance(name, str)]
+    if odd:
+        problem = f"returned a column called {odd[0]!r}, which is no text"
+        return said(view, "columns", problem, next_step="name its columns; after a pivot: .rename(columns=str)")
     double = sorted({str(name) for name in names if names.count(name) > 1})
     if double:
         return said(view, "columns", f"returned {_listed(double)} more than once", next_step="drop one of them")
@@ -116,6 +122,9 @@ def _keys(view: FeatureView, frame: pd.DataFrame) -> Finding:
             step = f"drop them: .dropna(subset=[{name!r}])"
             rows = [int(row) for row in missing[:SHOWN]]
             return said(view, "keys", f"returned {missing.size} rows without {name}", rows=rows, next_step=step)
+    if kind_of(frame[view.entity]) is None:
+        problem = f"returned {view.entity} as {frame[view.entity].dtype}, not as whole numbers or text"
+        return said(view, "keys", problem, next_step=f"return the source's {view.entity} as it is")
     if not pd.api.types.is_datetime64_any_dtype(frame[view.timestamp]):
         problem = f"returned {view.timestamp} as {frame[view.timestamp].dtype}, not as a time"
         return said(view, "keys", problem, next_step=f"return the source's {view.timestamp}, or use pd.to_datetime")

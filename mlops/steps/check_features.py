@@ -103,7 +103,13 @@ def _time_column(workspace: Workspace, view: FeatureView, source: pd.DataFrame) 
 
 def _judged(workspace: Workspace, one: _Sampled, snapshot: Record) -> tuple[Finding, ...]:
     source = workspace.frame(snapshot.outputs["data"])
-    labels = _delayed_labels(workspace, one.view, source)
+    try:
+        return _tried(one, source, _delayed_labels(workspace, one.view, source))
+    except Exception as error:  # noqa: BLE001 - users' functions and values may raise anything
+        return (_not_tried(one.view, error),)
+
+
+def _tried(one: _Sampled, source: pd.DataFrame, labels: Sequence[DelayedLabel]) -> tuple[Finding, ...]:
     findings = judge_view(one.view, one.rows, time=one.time, labels=labels)
     empty = [f for f in findings if f.check == "features.values" and f.fired]
     if empty and len(one.rows) < len(source):
@@ -136,18 +142,26 @@ def _judged_on_demand(
     if broken:
         reason = f"{computed.name} was not tried: {', '.join(broken)} must be mended first"
         return (Finding(check="features.values", outcome=Outcome.SKIPPED, message=reason, subject=computed.name),)
-    rows = _rows_for(workspace, computed, [one for one in sampled if one.view.name in wanted], snapshots)
-    lacking = [
-        n for n in computed.inputs if rows is None or (_short(n) not in rows and n not in workspace.catalog.on_demands)
-    ]
-    if rows is None or lacking:
-        step = "an input is a column of the source, `view_v1.column`, or another on-demand feature"
-        return (said(computed, "columns", f"reads {', '.join(lacking)}, which no source has", next_step=step),)
     try:
+        rows = _rows_for(workspace, computed, [one for one in sampled if one.view.name in wanted], snapshots)
+        lacking = [
+            name
+            for name in computed.inputs
+            if name not in workspace.catalog.on_demands and (rows is None or _short(name) not in rows)
+        ]
+        if rows is None or lacking:
+            step = "an input is a column of the source, `view_v1.column`, or another on-demand feature"
+            return (said(computed, "columns", f"reads {', '.join(lacking)}, which no source has", next_step=step),)
         return judge_on_demand(computed, [_input(workspace, name, rows) for name in computed.inputs])
-    except Exception as error:  # noqa: BLE001 - another on-demand feature, its input, raised: it has its own finding
-        reason = f"{computed.name} was not tried: its input raised {type(error).__name__}: {error}"
-        return (Finding(check="features.values", outcome=Outcome.NOT_RUN, message=reason, subject=computed.name),)
+    except Exception as error:  # noqa: BLE001 - users' functions and values may raise anything
+        return (_not_tried(computed, error),)
+
+
+def _not_tried(one: Declared, error: Exception) -> Finding:
+    """A check that crashed did not run, and never passes."""
+    message = f"{one.origin}: {one.name} could not be tried: {type(error).__name__}: {error}"
+    step = "call it with a few rows in a test and look at what it returns"
+    return Finding(check="features.runs", outcome=Outcome.NOT_RUN, message=message, subject=one.name, next_step=step)
 
 
 def _all_inputs(workspace: Workspace, computed: OnDemand) -> list[str]:

@@ -39,6 +39,7 @@ class EmbeddedStore:
         """Store the rows sorted by entity and time, times in UTC microseconds without a zone; gives its digest."""
         keys = [view.entity, view.timestamp]
         table = features.assign(**{view.timestamp: utc(features[view.timestamp], view.timestamp, view)})
+        table = table.assign(**{str(name): _plain(table[name]) for name in table.columns})
         table = table.drop_duplicates(keys, keep="last").sort_values(keys, kind="stable")
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False, compression="zstd", coerce_timestamps="us")
@@ -121,13 +122,17 @@ def utc(times: pd.Series, name: str, view: FeatureView) -> pd.Series:
     )
 
 
-def _asked(rows: pd.DataFrame, view: FeatureView, timestamp: str) -> pa.Table:
+def _plain(values: pd.Series) -> pd.Series:
+    """Categories as the values they stand for: a request knows no categories."""
     import pandas as pd
+
+    return values.astype(values.cat.categories.dtype) if isinstance(values.dtype, pd.CategoricalDtype) else values
+
+
+def _asked(rows: pd.DataFrame, view: FeatureView, timestamp: str) -> pa.Table:
     import pyarrow as pa
 
-    keys = rows[view.entity]
-    if isinstance(keys.dtype, pd.CategoricalDtype):
-        keys = keys.astype(keys.cat.categories.dtype)
+    keys = _plain(rows[view.entity])
     times = utc(rows[timestamp], timestamp, view)
     return pa.table(
         {

@@ -76,6 +76,10 @@ def test_a_view_that_changes_its_input_does_not_change_the_snapshot(tmp_path: Pa
         ),
         ("return payments.assign(amount=float('nan'))", "", "returned no value at all in amount", "joins"),
         ("return payments.assign(amount=payments['at'])", "", "returned amount as datetime64", "seconds"),
+        ("return payments.rename(columns={'amount': 7})", "", "returned a column called 7", "name its columns"),
+        ("return payments.set_index('customer')", "", "did not return the column 'customer'", ".reset_index()"),
+        ("return payments.assign(customer=[[1]] * 3)", "", "not as whole numbers or text", "as it is"),
+        ("return payments.assign(amount=[[1]] * 3)", "", "returned amount as object", "a number or a string"),
         ("return payments.head(0)", "", "returned no rows", "filters"),
     ],
 )

@@ -133,6 +133,19 @@ def test_text_features_stay_text(store: EmbeddedStore) -> None:
     assert found.isna().tolist() == [False, True]
 
 
+def test_categories_are_stored_as_what_they_stand_for(store: EmbeddedStore) -> None:
+    features = pd.DataFrame({"customer": ["a", "b"], "at": [START] * 2, "value": ["x", None]})
+    rows = pd.DataFrame({"customer": ["b", "a", None], "at": [START + timedelta(days=1)] * 3})
+    view = view_of()
+    plain, by_category = (
+        store.write(view, features),
+        store.write(view, features.astype({"customer": "category", "value": "category"})),
+    )
+    assert plain == by_category
+    found = looked_up(store, view, features, rows.astype({"customer": "category"}))
+    assert found.fillna("-").tolist() == ["-", "x", "-"]
+
+
 def test_what_is_published_is_what_a_join_finds_now(store: EmbeddedStore) -> None:
     view = view_of(timedelta(days=2))
     at = [START, START + timedelta(days=1), START]
