@@ -34,7 +34,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _JSON, _HTML, _PLAIN = b"application/json", b"text/html; charset=utf-8", b"text/plain; charset=utf-8"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _ROWS_IN_LOOP = 64  # more rows than this leave the event loop free for others
-_OPEN = ("/livez", "/readyz", "/healthz")
+_OPEN = ("/livez", "/readyz")
 _logger = logging.getLogger("mlops.serving")
 _encode = msgspec.json.Encoder().encode
 
@@ -168,32 +168,26 @@ async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if declared.isdigit() and int(declared) > limits.body_bytes:
         raise _too_large(limits)
-    message = await receive()
-    if not message.get("more_body"):
-        body = bytes(message.get("body", b""))
-        if len(body) > limits.body_bytes:
-            raise _too_large(limits)
-        return body
     try:
         async with asyncio.timeout(limits.body_seconds):
-            return await _rest(message, receive, limits)
+            return await _received(receive, limits)
     except TimeoutError:
         raise Refused(408, f"the body did not come within {limits.body_seconds:g} seconds") from None
 
 
-async def _rest(message: Message, receive: Receive, limits: Limits) -> bytes:
+async def _received(receive: Receive, limits: Limits) -> bytes:
     parts: list[bytes] = []
-    size = 0
-    while True:
+    size, more = 0, True
+    while more:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise Refused(400, "the connection ended before the body did")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limits.body_bytes:
             raise _too_large(limits)
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
+        more = message.get("more_body", False)
+    return b"".join(parts)
 
 
 def _too_large(limits: Limits) -> Refused:

@@ -88,6 +88,7 @@ def test_a_body_in_parts_is_put_together(front):
 
 def test_a_body_that_does_not_come_is_given_up(front):
     assert call(front, "POST", "/predict", parts=[b"{"], hang=True)[0] == 408
+    assert call(front, "POST", "/predict", parts=[])[0] == 408
 
 
 def test_the_wrong_method_is_told_the_right_one(front):
