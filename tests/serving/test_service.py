@@ -13,10 +13,17 @@ from mlops.release import PAYLOAD
 
 TOKEN = {"Authorization": "Bearer secret"}
 GOOD = b'{"customer_id": 1, "amount": 12.5}'
-ROUTES = [
-    ("GET", "/"), ("POST", "/predict"), ("GET", "/contract"), ("GET", "/metrics"), ("POST", "/v1/predict"),
-    ("GET", "/healthz"), ("GET", "/schema.json"), ("GET", "/docs.json"), ("GET", "/static_content/swagger-ui.css"), ("GET", "/nowhere"),
-]  # fmt: skip
+GETS = (
+    "/",
+    "/contract",
+    "/metrics",
+    "/healthz",
+    "/schema.json",
+    "/docs.json",
+    "/static_content/swagger-ui.css",
+    "/none",
+)
+ROUTES = [("POST", "/predict"), ("POST", "/v1/predict"), *(("GET", path) for path in GETS)]
 
 
 @pytest.fixture(scope="module")
