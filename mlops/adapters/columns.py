@@ -126,7 +126,7 @@ def _numbers(column: pa.ChunkedArray, source: Source) -> pa.ChunkedArray | None:
         whole = compute.cast(column, pa.int64())
     except pa.ArrowInvalid:
         return _floats(column)
-    hexadecimal = compute.any(compute.match_substring(column, "x", ignore_case=True)).as_py()
+    hexadecimal = any(compute.any(compute.match_substring(column, mark)).as_py() for mark in "xX")
     return None if hexadecimal else _number(whole)
 
 
