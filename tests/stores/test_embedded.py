@@ -103,6 +103,14 @@ def test_the_row_at_the_same_moment_is_not_seen(store: EmbeddedStore) -> None:
     assert looked_up(store, view_of(), features, rows).isna().tolist() == [True, False]
 
 
+def test_a_missing_newest_value_does_not_give_way_to_an_older_one(store: EmbeddedStore) -> None:
+    """DuckDB before 1.4.1 skips nulls where few rows ask."""
+    at = [START, START + timedelta(hours=1)]
+    features = pd.DataFrame({"customer": [1, 1], "at": at, "value": [5.0, None]})
+    rows = pd.DataFrame({"customer": [1], "at": [START + timedelta(hours=2)]})
+    assert looked_up(store, view_of(), features, rows).isna().tolist() == [True]
+
+
 def test_rows_keep_their_order_index_and_number(store: EmbeddedStore) -> None:
     features = pd.DataFrame({"customer": ["x"], "at": [START], "value": [True]})
     rows = pd.DataFrame({"customer": ["y", "x", "x", None], "at": [START + timedelta(days=1)] * 4}, index=[9, 3, 3, 1])
