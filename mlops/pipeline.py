@@ -240,17 +240,17 @@ class Pipeline:
         built = tuple(f"build-features:{view.name}" for view in self._views())
 
         def run(done: Records) -> Record:
-            features = {done[name].subject: done[name] for name in built}
-            beaten = self._champion(model, done[fit])
-            return check_model.check_model(
+            record = check_model.check_model(
                 self.workspace,
                 model=model,
                 assembled=done[table],
                 trained=done[fit],
                 settings=settings,
-                champion=beaten and (lambda rows: champion.predictions(self.workspace, beaten, rows, features)),
+                champion=self._to_beat(model, done[fit], {done[name].subject: done[name] for name in built}),
                 deepchecks=self._checks(),
             )
+            against = _named(self._champion(model, done[fit]))
+            return dataclasses.replace(record, facts={**record.facts, "champion": against})
 
         return Task(
             step="check-model",
@@ -326,8 +326,8 @@ class Pipeline:
                 self.workspace,
                 model=model,
                 work=work,
-                record_release=lambda *release: self.recorder.call(
-                    lambda ledger, run_id: ledger.register(*release, run_id, self.push.tags())
+                record_release=lambda manifest, contract, payload: self.recorder.call(
+                    lambda ledger, run_id: ledger.register(manifest, contract, payload, run_id, self.push.tags())
                 ),
             )
 
@@ -386,6 +386,16 @@ class Pipeline:
 
     def _champion(self, model: Model, work: Record) -> Manifest | None:
         return champion.against(self.workspace, model.family, self.wish.environment, work)
+
+    def _to_beat(self, model: Model, trained: Record, features: Records) -> check_model.Champion | None:
+        live = self._champion(model, trained)
+        if live is None:
+            return None
+        return check_model.Champion(
+            release=live.release,
+            classes=champion.contract(self.workspace, live).classes,
+            predict=lambda rows: champion.predictions(self.workspace, live, rows, features),
+        )
 
     def _checks(self) -> Deepchecks | None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +63,10 @@ class Workspace:
         return path
 
     @cached_property
+    def _lock(self) -> threading.Lock:
+        return threading.Lock()
+
+    @cached_property
     def _frames(self) -> dict[str, pd.DataFrame]:
         return {}
 
@@ -69,11 +74,9 @@ class Workspace:
         """The stored Parquet table; read once per process. Do not change it in place."""
         import pandas as pd
 
-        if digest not in self._frames:
-            while len(self._frames) >= _FRAMES_KEPT:
-                self._frames.pop(next(iter(self._frames)))
-            self._frames[digest] = pd.read_parquet(self.objects.path(digest))
-        return self._frames[digest]
+        with self._lock:
+            known = self._frames.get(digest)
+        return self._keep(digest, pd.read_parquet(self.objects.path(digest)) if known is None else known)
 
     def put_frame(self, frame: pd.DataFrame) -> str:
         """Store a table as Parquet (zstd, without the index); gives its digest."""
@@ -82,8 +85,15 @@ class Workspace:
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False, compression="zstd")
         digest = self.objects.put(buffer.getvalue())
-        self._frames[digest] = frame.reset_index(drop=True)
+        self._keep(digest, frame.reset_index(drop=True))
         return digest
+
+    def _keep(self, digest: str, frame: pd.DataFrame) -> pd.DataFrame:
+        with self._lock:
+            self._frames[digest] = frame
+            while len(self._frames) > _FRAMES_KEPT:
+                self._frames.pop(next(iter(self._frames)))
+        return frame
 
 
 def open_workspace(root: Path) -> Workspace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -21,6 +21,9 @@ from mlops.serving.refusal import Refused
 from mlops.serving.requests import Decoder, Row
 from mlops.serving.table import Table, compute, kinds, model_columns, request_columns, stored_columns
 from mlops.stores.online import OnlineReader
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_ROWS = 10_000
 
@@ -59,10 +62,17 @@ class LoadedRelease:
         if self.contract.stored:
             values = self.read_stored(rows) if stored is None else stored
             table.update(stored_columns(values, self.contract))
+        return self._encode(self._predict(table), self.contract, self.release)
+
+    def predict_table(self, frame: pd.DataFrame) -> Prediction:
+        """What the model says of many rows at once; `frame` has the request's fields and the stored features."""
+        names = [*(field.name for field in self.contract.fields), *(one.name for one in self.contract.stored)]
+        return self._predict({name: _listed(frame[name]) for name in names})
+
+    def _predict(self, table: Table) -> Prediction:
         for one, function in zip(self.contract.computed, self._computed, strict=True):
             table[one.name] = compute(one, function, table, self._kinds)
-        prediction = self._predictor.predict(model_columns(table, self.contract))
-        return self._encode(prediction, self.contract, self.release)
+        return self._predictor.predict(model_columns(table, self.contract))
 
     def read_stored(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """The stored features of each row by short name, out of the online store; missing ones are None."""
@@ -123,6 +133,11 @@ def load_payload(payload: Path, source: Path, *, release: str, online: Path | No
             f"{release} cannot be loaded: {reason}", next_step="make it again: `mlops run`"
         ) from error
     return loaded
+
+
+def _listed(values: pd.Series) -> list[Any]:
+    """The values as a request would bring them: Python's own, None where one is missing."""
+    return [None if gone else value for value, gone in zip(values.tolist(), values.isna().tolist(), strict=True)]
 
 
 def _binary(prediction: Prediction, contract: Contract, release: str) -> list[dict[str, Any]]:
