@@ -171,8 +171,11 @@ def main(arguments: list[str]) -> None:
 
 def run(job: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per check of the job, in its order."""
-    from deepchecks.tabular.context import Context
+    from deepchecks.tabular.context import Context, _DummyModel
 
+    # Static predictions answer as `_predict`, which scikit-learn's scorers refuse for a regression by its name.
+    _DummyModel._predict.__name__ = "predict"
+    _DummyModel._predict_proba.__name__ = "predict_proba"
     train, train_answers = _dataset(job, "train")
     test, test_answers = _dataset(job, "test")
     classes = list(range(job["classes"])) if job.get("classes") else None

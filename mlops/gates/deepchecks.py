@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from mlops.verdict import Finding, Outcome, Severity
 
 Suite = Literal["integrity", "train_test", "model_evaluation"]
-Need = Literal["label", "classes", "amounts", "timestamp", "no timestamp", "key", "estimator", "condition"]
+Need = Literal["label", "classes", "amounts", "timestamp", "no timestamp", "key", "probabilities", "estimator", "condition"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class Spec:
     conditions: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[Need, ...] = ()
+    excused: tuple[str, str] | None = None  # a part of an error's text that means "does not apply", and the reason
     on: Literal["train", "test"] = "train"
 
     @property
@@ -45,6 +46,7 @@ class Situation:
     task: str = ""
     timestamp: bool = False
     key: bool = False
+    probabilities: bool = False
 
     def lacks(self, need: Need) -> str:
         """Why a check with this need does not apply, "" when it does."""
@@ -58,6 +60,7 @@ class Situation:
                 "rows are split by time, so whatever only follows time is of no use on the held-out rows",
             ),
             "key": (self.key, "the schema declares no unique key of one column"),
+            "probabilities": (self.probabilities, "the model gives no probabilities (no predict_proba)"),
             "estimator": (False, "it needs the estimator, which never leaves our process"),
             "condition": (False, "it draws a figure and judges nothing"),
         }
@@ -124,8 +127,8 @@ _INTEGRITY = (
     _spec(
         "integrity",
         "MixedDataTypes",
-        _FAIL,
-        "a few numbers among words, or words among numbers, were typed into the wrong column",
+        _WARN,
+        "codes such as 85123 and 85123A are honest; a number that became text is schema.type",
         "look at the rows and mend the source",
         conditions=(("add_condition_rare_type_ratio_not_in_range", {"ratio_range": (0.01, 0.1)}),),
     ),
@@ -133,9 +136,9 @@ _INTEGRITY = (
         "integrity",
         "StringMismatch",
         _FAIL,
-        "one category under two spellings is two categories to a model",
+        "one category under two spellings is two categories to a model; long lists of codes have some (retail: 2.3 %)",
         "spell it in one way at the source, or in a feature",
-        conditions=(("add_condition_ratio_variants_less_or_equal", {"max_ratio": 0.02}),),
+        conditions=(("add_condition_ratio_variants_less_or_equal", {"max_ratio": 0.05}),),
     ),
     _spec(
         "integrity",
@@ -312,7 +315,7 @@ _MODEL_EVALUATION = (
         "the floor is the project's own; this is a rule of thumb",
         "look for features that tell the classes apart",
         conditions=(("add_condition_auc_greater_than", {"min_auc": 0.7}),),
-        needs=("classes",),
+        needs=("classes", "probabilities"),
         on="test",
     ),
     _spec(
@@ -338,7 +341,8 @@ _MODEL_EVALUATION = (
         "with enough cuts some segment is always weak",
         "look at the segments named; declare those that matter: segments=[…]",
         conditions=(("add_condition_segments_relative_performance_greater_than", {"max_ratio_change": 0.2}),),
-        params={"random_state": 42},
+        params={"n_samples": 5000, "n_top_features": 5, "random_state": 42},  # pairs of features: 20 s with the defaults
+        excused=("unable to train an error model", "the model's errors follow no feature: there is no weak segment"),
         on="test",
     ),
     _spec(
@@ -412,6 +416,8 @@ def _skip(spec: Spec, reason: str) -> Finding:
 
 
 def _finding(spec: Spec, answer: Answer | None, subject: str, n: int, of: int) -> Finding:
+    if answer is not None and spec.excused is not None and spec.excused[0] in answer.error:
+        return _skip(spec, spec.excused[1])
     if answer is None or answer.error or not answer.conditions or _crashed(answer):
         return Finding(
             check=spec.name,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FEW = 30
 """So many different words at most are categories."""
 
+_PLENTY, _TAIL = 2, 9  # how often the range seen may be added on a side
 _ENOUGH = 20  # rows per category, on average, from which on a list of categories may be complete
 _KEY_ROWS = 100
 _KEY_NAME = re.compile(r"(^|[_\s-])(id|uuid|guid|key|instant)$|[a-z](Id|ID)$", re.IGNORECASE)
@@ -52,7 +53,8 @@ def infer_column(values: pd.Series) -> dict[str, Any]:
     present = values.dropna()
     column: dict[str, Any] = {"dtype": _dtype(values), "nullable": bool(values.isna().any())}
     checks: dict[str, Any] = {}
-    if pd.api.types.is_bool_dtype(present.dtype) or _is_time(values) or present.empty:
+    named_key = bool(_KEY_NAME.search(str(values.name)))  # keys grow without end and mean no amount
+    if pd.api.types.is_bool_dtype(present.dtype) or _is_time(values) or present.empty or named_key:
         pass
     elif pd.api.types.is_numeric_dtype(values):
         checks = _number_checks(present)
@@ -81,20 +83,34 @@ def _number_checks(present: pd.Series) -> dict[str, Any]:
     if finite.empty:
         return {}
     low, high = finite.min().item(), finite.max().item()
-    whole = bool((finite % 1 == 0).all())
-    if whole and finite.nunique() == 2 and high - low == 1 and len(finite) >= _ENOUGH * 2:
+    if _is_switch(finite):
         return {"isin": [low, high]}
     span = (high - low) or abs(high) or 1
-    bottom = 0 if low >= 0 else _rounded(low - span, up=False)
-    # A long tail grows longer with more rows; where there is none, twice the range is plenty.
-    reach = 9 if high > 0 and finite.quantile(0.99) < high / 3 else 1
-    top = 0 if high <= 0 else _rounded(high + reach * span, up=True)
-    if low < 0 and finite.quantile(0.01) > low / 3:
-        bottom = _rounded(low - 9 * span, up=False)
+    # A long tail grows longer with more rows; where there is none, three times the range is plenty.
+    up = _TAIL if finite.quantile(0.99) - low < span / 3 else _PLENTY
+    down = _TAIL if high - finite.quantile(0.01) < span / 3 else _PLENTY
+    bottom = 0 if _never_negative(finite) else _rounded(low - down * span, up=False)
+    top = 0 if high <= 0 else _rounded(high + up * span, up=True)
     kind = int if _dtype(present) == "int64" else float
     return {
         "in_range": {"min_value": kind(bottom), "max_value": kind(top), "include_min": True, "include_max": True}
     }
+
+
+def _is_switch(finite: pd.Series) -> bool:
+    """Whether a column is 0 and 1 (or any two neighbours): both often seen, and not only because rows are sorted."""
+    counts = finite.value_counts()
+    two = len(counts) == 2 and bool((finite % 1 == 0).all()) and finite.max() - finite.min() == 1
+    return two and counts.min() >= _ENOUGH and not finite.is_monotonic_increasing
+
+
+def _never_negative(finite: pd.Series) -> bool:
+    """Whether a column without negative values looks like counts, shares or amounts, not like a temperature."""
+    low, high = finite.min(), finite.max()
+    if low < 0:
+        return False
+    whole = bool((finite % 1 == 0).all())
+    return whole or low == 0 or high <= 1 or bool(finite.median() - low < (high - low) / 4)
 
 
 def _rounded(value: float, *, up: bool) -> float:

@@ -1,0 +1,229 @@
+"""`check-model`: a trained model's answers on held-out rows, judged alone and beside the champion's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops.adapters import models
+from mlops.adapters.deepchecks import Deepchecks, Job
+from mlops.config import ModelSettings
+from mlops.contract import Contract, model_inputs
+from mlops.declare import Model
+from mlops.errors import GateFailed
+from mlops.gates import deepchecks as suites
+from mlops.gates import model as gate
+from mlops.gates.severities import apply
+from mlops.serving.predictors import Prediction, answers
+from mlops.statistics import sampling
+from mlops.statistics.influence import Answers, measure, needs_probabilities
+from mlops.verdict import Finding, Outcome, Record, Verdict
+from mlops.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+
+SAMPLE = 20_000
+"""Rows of each side that deepchecks sees, and training rows that the model is compared on."""
+
+_SUITE = "model_evaluation"
+_AFTER_FINITE = ("floor", "baseline", "overfit")
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The release to compare with: its name, its classes in order, and what it predicts for a table's rows."""
+
+    release: str
+    classes: Sequence[Any]
+    predict: Callable[[pd.DataFrame], Prediction]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side of the table: its rows (a RangeIndex), the model's inputs, and what the model said of them."""
+
+    table: pd.DataFrame
+    inputs: pd.DataFrame
+    said: Prediction
+    codes: Answers = field(repr=False)
+
+
+def check_model(
+    workspace: Workspace,
+    *,
+    model: Model,
+    assembled: Record,
+    trained: Record,
+    settings: ModelSettings,
+    champion: Champion | None,
+    deepchecks: Deepchecks | None,
+) -> Record:
+    """The verdict over a model; output `predictions` (held-out rows), metrics on the held-out and training rows.
+
+    GateFailed where the model's file is refused, or where it raises on the held-out rows.
+    """
+    contract = msgspec.json.decode(workspace.objects.get(assembled.outputs["contract"]), type=Contract)
+    digest = trained.outputs["model"]
+    estimator = models.load(workspace.objects.path(digest), digest=digest, trusted=workspace.config.package.trusted)
+    holdout = _side(estimator, workspace.frame(assembled.outputs["holdout"]), contract)
+    train = _side(estimator, _sampled(workspace.frame(assembled.outputs["train"]), contract, workspace), contract)
+    findings = apply(
+        [
+            *_judged(model, contract, train, holdout, settings),
+            *_compared(contract, holdout, champion, settings),
+            *_suite(workspace, contract, train, holdout, deepchecks),
+        ],
+        workspace.config.severity,
+    )
+    return Record(
+        step="check-model",
+        subject=model.name,
+        outputs={"predictions": workspace.put_frame(_predictions(holdout))},
+        metrics={
+            **_finite_metrics(contract, holdout),
+            **{f"train_{name}": value for name, value in _finite_metrics(contract, train).items()},
+            "holdout_rows": float(len(holdout.table)),
+        },
+        facts={"champion": champion.release if champion else "", "metric": contract.metric},
+        verdict=Verdict(gate="check-model", subject=model.name, findings=findings),
+    )
+
+
+def _side(estimator: Any, table: pd.DataFrame, contract: Contract) -> _Side:
+    table = table.reset_index(drop=True)
+    inputs = model_inputs(table, contract)
+    try:
+        said = answers(estimator, inputs, contract)
+    except Exception as error:
+        raise GateFailed(
+            f"{contract.model} raised {type(error).__name__} on {len(table):,} rows: {error}",
+            next_step="predict these rows in a test; unknown categories and missing values must be borne by the pipeline",
+        ) from error
+    return _Side(table, inputs, said, _coded(table[contract.label], said, contract, contract.classes))
+
+
+def _coded(labels: pd.Series, said: Prediction, contract: Contract, order: Sequence[Any]) -> Answers:
+    """Labels and answers as codes in the contract's order; `order` is that of the probabilities' columns."""
+    if not contract.classes:
+        return Answers(labels.to_numpy(dtype=np.float64), np.asarray(said.values, dtype=np.float64))
+    codes = {value: float(code) for code, value in enumerate(contract.classes)}
+    coded = [np.array([codes.get(v, -1.0) for v in np.asarray(values).tolist()]) for values in (labels, said.values)]
+    probabilities = said.probabilities
+    if probabilities is not None and list(order) != list(contract.classes):
+        known = {value: position for position, value in enumerate(order)}
+        columns = [
+            probabilities[:, known[value]] if value in known else np.zeros(len(probabilities))
+            for value in contract.classes
+        ]
+        probabilities = np.column_stack(columns)
+    return Answers(coded[0], coded[1], probabilities)
+
+
+def _sampled(table: pd.DataFrame, contract: Contract, workspace: Workspace) -> pd.DataFrame:
+    labels = table[contract.label] if contract.classes else None
+    return table.iloc[sampling.stratified(labels, len(table), SAMPLE, seed=workspace.config.seed)]
+
+
+def _judged(
+    model: Model, contract: Contract, train: _Side, holdout: _Side, settings: ModelSettings
+) -> tuple[Finding, ...]:
+    finite = gate.judge_finite(holdout.codes.predicted, holdout.codes.probabilities)
+    inputs, labels = (train.inputs, holdout.inputs), (train.codes.actual, holdout.codes.actual)
+    leakage = gate.judge_leakage(*inputs, labels, classes=len(contract.classes))
+    if finite.fired:
+        return (finite, *gate.not_judged("its predictions are no numbers", _AFTER_FINITE), *leakage)
+    metric = contract.metric
+    if needs_probabilities(metric) and holdout.codes.probabilities is None:
+        problem = f"{metric} needs probabilities, and the model gives none (no predict_proba)"
+        return (finite, *gate.not_judged(problem, _AFTER_FINITE), *leakage)
+    measured = measure(metric, holdout.codes)
+    segments = {name: holdout.table[name] for name in model.segments if name in holdout.table}
+    return (
+        finite,
+        gate.judge_floor(metric, measured, settings.floor, model=model.family),
+        gate.judge_baseline(metric, holdout.codes, len(contract.classes), train.codes.actual),
+        gate.judge_overfit(metric, measure(metric, train.codes), measured),
+        *gate.judge_segments(metric, holdout.codes, segments, measured.value),
+        *leakage,
+    )
+
+
+def _compared(
+    contract: Contract, holdout: _Side, champion: Champion | None, settings: ModelSettings
+) -> tuple[Finding, ...]:
+    if champion is None:
+        return (gate.first_release(),)
+    if needs_probabilities(contract.metric) and holdout.codes.probabilities is None:
+        return gate.not_judged("the model gives no probabilities", ("champion",))
+    said = champion.predict(holdout.table)
+    theirs = _coded(holdout.table[contract.label], said, contract, champion.classes)
+    return (
+        gate.judge_champion(
+            contract.metric, holdout.codes, theirs, margin=settings.margin, release=champion.release
+        ),
+    )
+
+
+def _suite(
+    workspace: Workspace, contract: Contract, train: _Side, holdout: _Side, deepchecks: Deepchecks | None
+) -> tuple[Finding, ...]:
+    if deepchecks is None:
+        return suites.skipped(_SUITE, "switched off: [tool.mlops] deepchecks = false")
+    if gate.judge_finite(holdout.codes.predicted, holdout.codes.probabilities).outcome is not Outcome.PASS:
+        return suites.skipped(_SUITE, "the predictions are no numbers, which model.finite says")
+    labels = holdout.table[contract.label] if contract.classes else None
+    rows = sampling.stratified(labels, len(holdout.table), SAMPLE, seed=workspace.config.seed)
+    tables = [_with_answers(train, contract, np.arange(len(train.table))), _with_answers(holdout, contract, rows)]
+    probabilities = [name for name in tables[0] if name.startswith(_PROBABILITY)]
+    situation = suites.Situation(task=contract.task, probabilities=bool(probabilities))
+    job = Job(
+        train=tables[0],
+        test=tables[1],
+        checks=suites.job_checks(suites.asked(_SUITE, situation)),
+        features=[column.name for column in contract.columns],
+        categorical=[column.name for column in contract.columns if column.kind == "string"],
+        label=contract.label,
+        task=contract.task,
+        classes=len(contract.classes),
+        prediction=_PREDICTION,
+        probabilities=probabilities,
+        seed=workspace.config.seed,
+    )
+    n, of = sum(map(len, tables)), len(train.table) + len(holdout.table)
+    return suites.findings(_SUITE, situation, deepchecks.run(job), subject=contract.model, n=n, of=of)
+
+
+_PREDICTION, _PROBABILITY = "__prediction", "__probability_"
+
+
+def _with_answers(side: _Side, contract: Contract, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """Inputs, coded label and coded answers of some rows, as deepchecks takes them."""
+    kind = "int64" if contract.classes else "float64"
+    added = {contract.label: side.codes.actual.astype(kind), _PREDICTION: side.codes.predicted.astype(kind)}
+    if side.codes.probabilities is not None:
+        added |= {f"{_PROBABILITY}{k}": column for k, column in enumerate(side.codes.probabilities.T)}
+    return side.inputs.assign(**added).iloc[rows].reset_index(drop=True)
+
+
+def _predictions(holdout: _Side) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, Any] = {"__row": holdout.table["__row"]} if "__row" in holdout.table else {}
+    columns["prediction"] = holdout.said.values
+    if holdout.said.probabilities is not None:
+        columns |= {f"probability_{k}": column for k, column in enumerate(holdout.said.probabilities.T)}
+    return pd.DataFrame(columns)
+
+
+def _finite_metrics(contract: Contract, side: _Side) -> dict[str, float]:
+    if gate.judge_finite(side.codes.predicted, side.codes.probabilities).fired:
+        return {}
+    return gate.metrics(contract.task, side.codes)
