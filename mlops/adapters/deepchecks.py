@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -94,6 +94,17 @@ class _Process:
     log: Path
     lines: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
 
+    def send(self, line: str) -> None:
+        """Put one job to it; BrokenPipeError when it is gone."""
+        if self.popen.stdin is not None:
+            self.popen.stdin.write(line + "\n")
+            self.popen.stdin.flush()
+
+    def hang_up(self) -> None:
+        """Say that there will be no more jobs."""
+        if self.popen.stdin is not None:
+            self.popen.stdin.close()
+
     def read(self, seconds: float) -> _Reply | None:
         """The next answer; None when the process ended or `seconds` have passed."""
         try:
@@ -124,10 +135,12 @@ class Deepchecks:
         self._process: _Process | None = None
         self._start()
 
-    def __enter__(self) -> Deepchecks:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -136,14 +149,16 @@ class Deepchecks:
         return None if self._process is None else self._process.popen.pid
 
     def wait(self, seconds: float = _START_SECONDS) -> str:
-        """deepchecks' version, once the process is ready; OutsideError when its environment cannot be made."""
+        """The version of deepchecks, once the process is ready; OutsideError when its environment cannot be made."""
         if self._ready is None:
             process = self._start()
             self._ready = process.read(seconds)
             if self._ready is None:
                 log = process.tail()
                 self._stop()
-                raise OutsideError(f"deepchecks did not start in its own environment: {_last_lines(log)}", next_step=_MEND)
+                raise OutsideError(
+                    f"deepchecks did not start in its own environment: {_last_lines(log)}", next_step=_MEND
+                )
         return self._ready.version
 
     def run(self, job: Job) -> tuple[Answer, ...]:
@@ -176,10 +191,8 @@ class Deepchecks:
         process = self._start()
         self._jobs += 1
         message = msgspec.json.encode({"id": self._jobs, **_written(job, folder)}).decode()
-        assert process.popen.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            process.popen.stdin.write(message + "\n")
-            process.popen.stdin.flush()
+            process.send(message)
         reply = process.read(_JOB_SECONDS)
         if reply is not None and not reply.error:
             return reply.checks
@@ -193,8 +206,7 @@ class Deepchecks:
         if process is None:
             return
         with contextlib.suppress(OSError):
-            assert process.popen.stdin is not None
-            process.popen.stdin.close()
+            process.hang_up()
         try:
             process.popen.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
@@ -205,7 +217,7 @@ class Deepchecks:
 
 
 _MEND = (
-    "with a connection run `python -m mlops.adapters.deepchecks` once (it needs Python 3.11 or 3.12, which uv can fetch), "
+    "with a connection run `python -m mlops.adapters.deepchecks` once (it needs Python 3.11 or 3.12), "
     "or switch these checks off in pyproject.toml: [tool.mlops] deepchecks = false"
 )
 
@@ -248,21 +260,21 @@ def _popen(arguments: list[str], errors: IO[str]) -> subprocess.Popen[str]:
             start_new_session=True,  # so that it can be ended together with uv, and Ctrl-C reaches us first
         )
     except (OSError, FileNotFoundError) as error:
-        raise OutsideError(f"uv could not be started: {error}", next_step="install it again: `pip install uv`") from error
+        raise OutsideError(
+            f"uv could not be started: {error}", next_step="install it again: `pip install uv`"
+        ) from error
 
 
 def _pump(process: _Process) -> None:
-    assert process.popen.stdout is not None
     with contextlib.suppress(ValueError, OSError):
-        for line in process.popen.stdout:
+        for line in process.popen.stdout or ():
             process.lines.put(line)
     process.lines.put(None)
 
 
 def _written(job: Job, folder: Path) -> dict[str, Any]:
     message: dict[str, Any] = {
-        name: getattr(job, name)
-        for name in ("label", "task", "classes", "index", "timestamp", "prediction", "seed")
+        name: getattr(job, name) for name in ("label", "task", "classes", "index", "timestamp", "prediction", "seed")
     }
     for name in ("features", "categorical", "probabilities"):
         message[name] = list(getattr(job, name))
@@ -282,7 +294,7 @@ def _last_lines(log: str) -> str:
 if __name__ == "__main__":
     start = time.monotonic()
     try:
-        print(f"deepchecks {prepare()} is ready ({time.monotonic() - start:.1f} s)")
+        sys.stdout.write(f"deepchecks {prepare()} is ready ({time.monotonic() - start:.1f} s)\n")
     except OutsideError as problem:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
         sys.exit(problem.exit_code)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _HEADER = """\
-# The schema of the source `{source}`: what every later table must look like. `mlops check-data` stops at what it breaks.
+# The schema of the source `{source}`: what every later table must look like; `mlops check-data` stops at others.
 # Written from {rows:,} rows; it is yours now. Review it like code:
 #   dtype     int64, float64, bool, str, datetime64[us]
 #   nullable  false: a missing value stops; true: `metadata.missing` says how much was missing, 30 % more may be
@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(str(error).replace("\n", " ")) from error
     if not isinstance(document, dict):

@@ -20,7 +20,7 @@ def judge_label(values: pd.Series | None, *, label: str, model: str) -> Finding:
         problem, step = "is not a column of the source", f"correct label= of {model}, or the source"
     elif not len(values.dropna()):
         problem, step = f"is missing in all {len(values):,} rows", "look where the labels come from"
-    elif values.nunique() == 1:
+    elif values.nunique() < 2:
         known = len(values.dropna())
         problem = f"is {values.dropna().iloc[0]!s} in all {known:,} labelled rows"
         step = "a model needs examples of both kinds: look at the source's filters"
@@ -58,7 +58,9 @@ def no_champion(reason: str) -> Finding:
 
 def _moved(shift: Shift, champion: str) -> Finding:
     unit = "standard deviations" if shift.kind == "values" else "of the rows"
-    moved = {"values": "its values moved", "categories": "its categories moved", "missing": "its gaps moved"}[shift.kind]
+    moved = {"values": "its values moved", "categories": "its categories moved", "missing": "its gaps moved"}[
+        shift.kind
+    ]
     return _shift_finding(
         Outcome.FAIL,
         f"column {shift.column!r} is not what it was when {champion} was trained: {moved} by {shift.effect:.2f} {unit}"

@@ -15,7 +15,9 @@ from typing import Any, Literal, Protocol
 from mlops.verdict import Finding, Outcome, Severity
 
 Suite = Literal["integrity", "train_test", "model_evaluation"]
-Need = Literal["label", "classes", "amounts", "timestamp", "no timestamp", "key", "probabilities", "estimator", "condition"]
+Need = Literal[
+    "label", "classes", "amounts", "timestamp", "no timestamp", "key", "probabilities", "estimator", "condition"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,24 +74,36 @@ class Condition(Protocol):
     """What one condition of a check said: `category` is PASS, WARN, FAIL or ERROR."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What was asked."""
+
     @property
-    def category(self) -> str: ...
+    def category(self) -> str:
+        """PASS, WARN, FAIL or ERROR."""
+
     @property
-    def details(self) -> str: ...
+    def details(self) -> str:
+        """What was found."""
 
 
 class Answer(Protocol):
     """What one check said; `error` is why it did not run."""
 
     @property
-    def check(self) -> str: ...
+    def check(self) -> str:
+        """The check, by deepchecks' name."""
+
     @property
-    def conditions(self) -> tuple[Any, ...]: ...
+    def conditions(self) -> tuple[Any, ...]:
+        """What each of its conditions said."""
+
     @property
-    def value(self) -> float | None: ...
+    def value(self) -> float | None:
+        """The measured number, where there is one."""
+
     @property
-    def error(self) -> str: ...
+    def error(self) -> str:
+        """Why it did not run; empty when it did."""
 
 
 _FAIL, _WARN = Severity.FAIL, Severity.WARN
@@ -341,7 +355,11 @@ _MODEL_EVALUATION = (
         "with enough cuts some segment is always weak",
         "look at the segments named; declare those that matter: segments=[…]",
         conditions=(("add_condition_segments_relative_performance_greater_than", {"max_ratio_change": 0.2}),),
-        params={"n_samples": 5000, "n_top_features": 5, "random_state": 42},  # pairs of features: 20 s with the defaults
+        params={
+            "n_samples": 5000,
+            "n_top_features": 5,
+            "random_state": 42,
+        },  # pairs of features: 20 s with the defaults
         excused=("unable to train an error model", "the model's errors follow no feature: there is no weak segment"),
         on="test",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,13 @@ def judge_floor(metric: str, measured: Measured, floor: float | None, *, model: 
     high = min(high, 0.0 if metric.startswith("neg_") else 1.0)  # no metric goes beyond perfect
     n = measured.influence.size
     said = f"{metric} {measured.value:.4f} on {n:,} held-out rows (95 %: {low:.4f} to {high:.4f})"
-    evidence = {"measured": measured.value, "interval": (low, high), "n": n, "threshold": floor, "subject": metric}
+    evidence: dict[str, Any] = {
+        "measured": measured.value,
+        "interval": (low, high),
+        "n": n,
+        "threshold": floor,
+        "subject": metric,
+    }
     if not math.isfinite(measured.value):
         step = "hold out rows of every class: raise holdout, or collect more rows"
         return _finding("floor", Outcome.NOT_RUN, f"{metric} is not defined on these rows", next_step=step, n=n)
@@ -106,7 +112,7 @@ def judge_baseline(metric: str, answers: Answers, classes: int, labels: NDArray[
     found = compare(measured, baseline, margin=math.inf)
     what = "the most frequent class and the classes' shares" if classes else "the mean"
     said = f"{metric} {measured.value:.4f}, and {baseline.value:.4f} by always answering {what}"
-    evidence = {"measured": found.difference, "interval": (found.lower, found.upper), "threshold": 0.0}
+    evidence: dict[str, Any] = {"measured": found.difference, "interval": (found.lower, found.upper), "threshold": 0.0}
     n = measured.influence.size
     if found.lower > 0:
         return _finding("baseline", Outcome.PASS, said, n=n, **evidence)
@@ -136,7 +142,7 @@ def judge_champion(metric: str, challenger: Answers, champion: Answers, *, margi
     allowed = tolerance(metric, margin, theirs.value)
     found = compare(ours, theirs, allowed)
     said = (
-        f"{metric} {ours.value:.4f}, the champion {release} {theirs.value:.4f} on the same {ours.influence.size:,} rows: "
+        f"{metric} {ours.value:.4f}, champion {release} {theirs.value:.4f} on the same {ours.influence.size:,} rows: "
         f"difference {found.difference:+.4f} (90 %: {found.lower:+.4f} to {found.upper:+.4f}), margin {allowed:.4g}"
     )
     outcome = {"not worse": Outcome.PASS, "worse": Outcome.FAIL, "insufficient": Outcome.INSUFFICIENT}[found.decision]
@@ -296,16 +302,22 @@ def _codes(train: pd.Series, holdout: pd.Series) -> tuple[NDArray[np.float64], N
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(train.dtype):
-        return tuple(np.nan_to_num(s.to_numpy(dtype=np.float64), nan=-1e30)[:, None] for s in (train, holdout))  # type: ignore[return-value]  # a generator has no length
+        return _filled(train), _filled(holdout)
     words, _ = pd.factorize(pd.concat([train, holdout]).astype(str))
     both = words.astype(np.float64)[:, None]
     return both[: len(train)], both[len(train) :]
 
 
+def _filled(values: pd.Series) -> NDArray[np.float64]:
+    """A column as a matrix; missing values become one value far below."""
+    numbers: NDArray[np.float64] = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=-1e30, posinf=1e30)
+    return numbers[:, None]
+
+
 def _finding(
-    check: str, outcome: Outcome, message: str, *, severity: Severity = Severity.FAIL, **evidence: object
+    check: str, outcome: Outcome, message: str, *, severity: Severity = Severity.FAIL, **evidence: Any
 ) -> Finding:
-    return Finding(check=f"model.{check}", outcome=outcome, message=message, severity=severity, **evidence)  # type: ignore[arg-type]  # the callers' keywords are Finding's
+    return Finding(check=f"model.{check}", outcome=outcome, message=message, severity=severity, **evidence)
 
 
 def not_judged(problem: str, checks: Sequence[str]) -> tuple[Finding, ...]:

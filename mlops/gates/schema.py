@@ -156,7 +156,7 @@ def bad_file(source: str, path: str, reason: str) -> Finding:
 
 def _column(name: str, given: Mapping[str, Any]) -> Column:
     if not isinstance(given, Mapping):
-        raise ValueError(f"column {name!r} is not a table of settings")
+        raise ValueError(f"column {name!r} is not a table of settings")  # noqa: TRY004  a file's fault
     flat = {key: value for key, value in given.items() if key not in _ATTRIBUTES}
     checks = given.get("checks") or {}
     if isinstance(checks, list):  # pandera's form with options: [{"value": …, "options": {"check_name": …}}]
@@ -193,9 +193,7 @@ def _judge_column(name: str, column: Column, values: pd.Series, schema: Schema, 
     return found
 
 
-def _judge_presence(
-    name: str, column: Column, missing: np.ndarray, schema: Schema, update: str
-) -> list[Finding]:
+def _judge_presence(name: str, column: Column, missing: np.ndarray, schema: Schema, update: str) -> list[Finding]:
     share = float(missing.mean())
     usual = schema.missing.get(name, 0.0)
     if not column.nullable:
@@ -211,7 +209,7 @@ def _judge_presence(
         _found(
             "presence",
             name,
-            f"column {name!r}: {int(missing.sum()):,} of {missing.size:,} values are missing ({share:.1%}); it {before}",
+            f"{name!r}: {int(missing.sum()):,} of {missing.size:,} values are missing ({share:.1%}); this {before}",
             f"look at the rows named, or {update}",
             n=missing.size,
             measured=share,
@@ -228,7 +226,7 @@ def _type_problem(column: Column, values: pd.Series, missing: np.ndarray) -> str
     wanted, dtype = _kind(column.dtype), values.dtype
     if wanted == "":
         return ""
-    inferred = pd.api.types.infer_dtype(values[~missing], skipna=True) if dtype == object else ""
+    inferred = pd.api.types.infer_dtype(values[~missing], skipna=True) if dtype.kind == "O" else ""
     if pd.api.types.is_bool_dtype(dtype) or inferred == "boolean":
         actual = "bool"
     elif pd.api.types.is_numeric_dtype(dtype):
@@ -273,9 +271,7 @@ def _is_text(values: pd.Series) -> bool:
     return bool(pd.api.types.is_string_dtype(values.dtype) or values.dtype == object)
 
 
-def _judge_categories(
-    name: str, allowed: Any, values: pd.Series, missing: np.ndarray, update: str
-) -> list[Finding]:
+def _judge_categories(name: str, allowed: Any, values: pd.Series, missing: np.ndarray, update: str) -> list[Finding]:
     listed = allowed.get("allowed_values", allowed) if isinstance(allowed, Mapping) else allowed
     text = _is_text(values)
     known = {str(value) for value in listed} if text else set(listed)
@@ -284,7 +280,9 @@ def _judge_categories(
     if not strange:
         return []
     rows = values.isin(strange).to_numpy()
-    return [_of_rows("category", name, f"column {name!r} holds values that the schema does not list", rows, values, update)]
+    return [
+        _of_rows("category", name, f"column {name!r} holds values that the schema does not list", rows, values, update)
+    ]
 
 
 def _judge_bounds(
@@ -294,7 +292,18 @@ def _judge_bounds(
     if numbers is None:
         return []
     limits = [_BOUNDS[check]] if check in _BOUNDS else []
-    bounds = [(limits[0], statistics.get("value", next(iter(statistics.values()))) if isinstance(statistics, Mapping) else statistics)] if limits else _range(statistics)
+    bounds = (
+        [
+            (
+                limits[0],
+                statistics.get("value", next(iter(statistics.values())))
+                if isinstance(statistics, Mapping)
+                else statistics,
+            )
+        ]
+        if limits
+        else _range(statistics)
+    )
     found = []
     for (sign, breaks), bound in bounds:
         wrong = breaks(numbers, float(bound)) & ~missing
@@ -326,7 +335,13 @@ def _judge_table(schema: Schema, frame: pd.DataFrame, update: str) -> list[Findi
 
 
 def _of_rows(
-    kind: str, name: str, message: str, wrong: np.ndarray, values: pd.Series, update: str, threshold: float | None = None
+    kind: str,
+    name: str,
+    message: str,
+    wrong: np.ndarray,
+    values: pd.Series,
+    update: str,
+    threshold: float | None = None,
 ) -> Finding:
     shown = list(dict.fromkeys(str(value)[:40] for value in values[wrong].iloc[:200]))[:_SHOWN]
     count = int(wrong.sum())

@@ -105,8 +105,7 @@ def _differ(before: pd.Series, after: pd.Series) -> tuple[str, float, float]:
 
 
 def _numbers(before: pd.Series, after: pd.Series) -> tuple[str, float, float]:
-    first, second = (np.sort(_as_float(values)) for values in (before, after))
-    first, second = first[np.isfinite(first)], second[np.isfinite(second)]
+    first, second = (_sorted(values) for values in (before, after))
     if not first.size or not second.size:
         return "values", 0.0, 1.0
     distance, spread = wasserstein(first, second), float(first.std())
@@ -144,6 +143,8 @@ def _is_time(values: pd.Series) -> bool:
     return getattr(values.dtype, "kind", "") == "M"
 
 
-def _as_float(values: pd.Series) -> NDArray[np.float64]:
+def _sorted(values: pd.Series) -> NDArray[np.float64]:
+    """Finite values in order; times as their number."""
     plain = values.astype("int64") if _is_time(values) else values
-    return plain.to_numpy(dtype=np.float64)
+    numbers = np.asarray(plain, dtype=np.float64)
+    return np.sort(numbers[np.isfinite(numbers)])

@@ -93,7 +93,7 @@ def _mean(rows: Floats) -> Measured:
 
 
 def _of_means(rows: Floats, metric: Callable[[Floats], float]) -> Measured:
-    """A smooth function of the means of `rows` (n × k): the delta method, derivatives by central differences."""
+    """A smooth function of the means of `rows` (n by k): the delta method, derivatives by central differences."""
     means = rows.mean(axis=0)
     value = metric(means)
     steps = _STEP * np.maximum(np.abs(means), 1e-3)
@@ -128,8 +128,7 @@ def _hits(answers: Answers, k: float) -> Floats:
 
 def _balanced_accuracy(answers: Answers) -> Measured:
     each = [
-        _of_means(_hits(answers, k)[:, :2], lambda m: float(m[0] / max(m[1], _TINY)))
-        for k in np.unique(answers.actual)
+        _of_means(_hits(answers, k)[:, :2], lambda m: float(m[0] / max(m[1], _TINY))) for k in np.unique(answers.actual)
     ]
     return Measured(float(np.mean([e.value for e in each])), np.mean([e.influence for e in each], axis=0))
 

@@ -92,9 +92,7 @@ def _number_checks(present: pd.Series) -> dict[str, Any]:
     bottom = 0 if _never_negative(finite) else _rounded(low - down * span, up=False)
     top = 0 if high <= 0 else _rounded(high + up * span, up=True)
     kind = int if _dtype(present) == "int64" else float
-    return {
-        "in_range": {"min_value": kind(bottom), "max_value": kind(top), "include_min": True, "include_max": True}
-    }
+    return {"in_range": {"min_value": kind(bottom), "max_value": kind(top), "include_min": True, "include_max": True}}
 
 
 def _is_switch(finite: pd.Series) -> bool:

@@ -154,7 +154,9 @@ def _train_test(
     wanted = [*features, contract.label, *([timestamp] if timestamp else [])]
     strata = train[contract.label] if contract.classes else None
     sides = [
-        side.iloc[sampling.stratified(labels, len(side), SAMPLE, seed=workspace.config.seed)][wanted].reset_index(drop=True)
+        side.iloc[sampling.stratified(labels, len(side), SAMPLE, seed=workspace.config.seed)][wanted].reset_index(
+            drop=True
+        )
         for side, labels in ((train, strata), (holdout, holdout[contract.label] if contract.classes else None))
     ]
     for side in sides:

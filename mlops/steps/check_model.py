@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -33,7 +33,7 @@ VERSION = 1
 SAMPLE = 20_000
 """Rows of each side that deepchecks sees, and training rows that the model is compared on."""
 
-_SUITE = "model_evaluation"
+_SUITE: Final = "model_evaluation"
 _AFTER_FINITE = ("floor", "baseline", "overfit")
 
 
@@ -105,7 +105,7 @@ def _side(estimator: Any, table: pd.DataFrame, contract: Contract) -> _Side:
     except Exception as error:
         raise GateFailed(
             f"{contract.model} raised {type(error).__name__} on {len(table):,} rows: {error}",
-            next_step="predict these rows in a test; unknown categories and missing values must be borne by the pipeline",
+            next_step="predict these rows in a test; the pipeline must bear unknown categories and missing values",
         ) from error
     return _Side(table, inputs, said, _coded(table[contract.label], said, contract, contract.classes))
 
@@ -166,9 +166,7 @@ def _compared(
     said = champion.predict(holdout.table)
     theirs = _coded(holdout.table[contract.label], said, contract, champion.classes)
     return (
-        gate.judge_champion(
-            contract.metric, holdout.codes, theirs, margin=settings.margin, release=champion.release
-        ),
+        gate.judge_champion(contract.metric, holdout.codes, theirs, margin=settings.margin, release=champion.release),
     )
 
 
@@ -182,7 +180,7 @@ def _suite(
     labels = holdout.table[contract.label] if contract.classes else None
     rows = sampling.stratified(labels, len(holdout.table), SAMPLE, seed=workspace.config.seed)
     tables = [_with_answers(train, contract, np.arange(len(train.table))), _with_answers(holdout, contract, rows)]
-    probabilities = [name for name in tables[0] if name.startswith(_PROBABILITY)]
+    probabilities = [str(name) for name in tables[0].columns if str(name).startswith(_PROBABILITY)]
     situation = suites.Situation(task=contract.task, probabilities=bool(probabilities))
     job = Job(
         train=tables[0],

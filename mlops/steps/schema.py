@@ -71,7 +71,8 @@ def _merged(old: Mapping[str, Any], fresh: dict[str, Any], frame: pd.DataFrame, 
     """The old document, with what `frame` breaks taken from the fresh one."""
     broken = {f.subject for f in gate.judge(gate.parse(old), frame, source=source) if f.fired}
     columns = {
-        name: _widened(old["columns"][name], column) if name in old["columns"] and name in broken
+        name: _widened(old["columns"][name], column)
+        if name in old["columns"] and name in broken
         else old["columns"].get(name, column)
         for name, column in fresh["columns"].items()
     }
@@ -93,7 +94,12 @@ def _widened(old: Mapping[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
         high = max(before["in_range"]["max_value"], after["in_range"]["max_value"])
         after["in_range"] = {**before["in_range"], "min_value": low, "max_value": high}
     nullable = bool(old.get("nullable")) or fresh["nullable"]
-    return {**old, "nullable": nullable, "unique": fresh["unique"] and old.get("unique", False), "checks": after or None}
+    return {
+        **old,
+        "nullable": nullable,
+        "unique": fresh["unique"] and old.get("unique", False),
+        "checks": after or None,
+    }
 
 
 def _diff(before: str, after: str, name: str) -> str:
