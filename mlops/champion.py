@@ -6,7 +6,8 @@ held-out rows, and its on-demand features are computed by its own code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREFERRED = "production"
+_COMPARED = 2  # the live release, and the one that it was judged against
 
 
 def live(workspace: Workspace, family: str, environment: str | None) -> Manifest | None:
@@ -42,20 +44,20 @@ def live(workspace: Workspace, family: str, environment: str | None) -> Manifest
 def against(workspace: Workspace, family: str, environment: str | None, work: Record) -> Manifest | None:
     """The release to compare with, given the challenger's work (its training, or its table).
 
-    When the live release was made of this very work, it is not its own champion: the one before it is, so
-    the same push judged twice is judged alike.
+    When the live release, or one that it descends from, was made of this very work, that one was judged
+    already, against the release before it: so the same push judged twice is judged alike.
     """
     champion = live(workspace, family, environment)
-    if champion is not None and work.key and champion.records.get(work.name) == work.key:
-        return _before(workspace, champion)
+    for ancestor in _line(workspace, champion):
+        if work.key and ancestor.records.get(work.name) == work.key:
+            return _before(workspace, ancestor)
     return champion
 
 
 def views(workspace: Workspace, family: str, environment: str | None) -> tuple[str, ...]:
     """The views that the live release, and the one that it was judged against, read."""
-    champion = live(workspace, family, environment)
-    both = [champion, None if champion is None else _before(workspace, champion)]
-    return tuple(dict.fromkeys(s.view for one in both if one is not None for s in contract(workspace, one).stored))
+    line = itertools.islice(_line(workspace, live(workspace, family, environment)), _COMPARED)
+    return tuple(dict.fromkeys(stored.view for one in line for stored in contract(workspace, one).stored))
 
 
 def contract(workspace: Workspace, manifest: Manifest) -> Contract:
@@ -82,6 +84,15 @@ def predictions(
         return loaded.predict_table(source)
     finally:
         loaded.close()
+
+
+def _line(workspace: Workspace, champion: Manifest | None) -> Iterator[Manifest]:
+    """A release, the one that it was judged against, and so on back."""
+    seen: set[str] = set()
+    while champion is not None and champion.release not in seen:
+        seen.add(champion.release)
+        yield champion
+        champion = _before(workspace, champion)
 
 
 def _before(workspace: Workspace, manifest: Manifest) -> Manifest | None:

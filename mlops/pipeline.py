@@ -42,6 +42,7 @@ from mlops.steps import (
     snapshot,
     train,
 )
+from mlops.targets import chosen
 from mlops.verdict import Record
 from mlops.workspace import Workspace
 
@@ -350,17 +351,32 @@ class Pipeline:
             subject=model.name,
             needs=(release,),
             after=self._earlier(model),
-            run=lambda done: dataclasses.replace(
-                deploy.deploy(
-                    self.workspace,
-                    environment=environment,
-                    release=str(done[release].facts["release"]),
-                    reason=self.wish.reason,
-                    prepare=self._publish,
-                ),
-                subject=model.name,
-            ),
+            run=lambda done: self._live(model, environment, str(done[release].facts["release"])),
         )
+
+    def _live(self, model: Model, environment: str, release: str) -> Record:
+        if self._overtaken(model, environment, release):
+            facts = {"environment": environment, "release": release, "changed": False}
+            summary = f"{environment}: {release} was live before a newer version"
+            return Record(step="deploy", subject=model.name, facts={**facts, "summary": summary})
+        record = deploy.deploy(
+            self.workspace,
+            environment=environment,
+            release=release,
+            reason=self.wish.reason,
+            prepare=lambda manifest, online: publish_features(self.workspace, self.index, manifest, online),
+        )
+        how = "is live" if record.facts["changed"] else "was live already"
+        facts = {**record.facts, "summary": f"{environment}: {release} {how}"}
+        return dataclasses.replace(record, subject=model.name, facts=facts)
+
+    def _overtaken(self, model: Model, environment: str, release: str) -> bool:
+        """Whether the release has been live and a newer version of the same wish follows: going back is rollback's."""
+        newest = max(m.version for m in self.wish.models if m.family == model.family)
+        if model.version == newest:
+            return False
+        events = chosen.target(self.workspace, environment).history(model.family)
+        return any(event.to == release and event.outcome == "done" for event in events)
 
     # -- what they share --------------------------------------------------------------------------------------
 
@@ -372,9 +388,6 @@ class Pipeline:
             read = champion.views(self.workspace, model.family, self.wish.environment)
             views |= {name: declared[name] for name in read if name in declared}
         return tuple(views.values())
-
-    def _publish(self, manifest: Manifest, online: Path) -> None:
-        publish_features(self.workspace, self.index, manifest, online)
 
     def _settings(self, model: Model) -> ModelSettings:
         return self.workspace.config.settings(model.family, model.name)

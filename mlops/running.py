@@ -57,5 +57,6 @@ def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError
 
 def _report(wish: Wish, records: tuple[Record, ...]) -> Report:
     releases = tuple(str(r.facts["release"]) for r in records if r.step == "register")
-    deployed = {str(r.facts["environment"]): str(r.facts["release"]) for r in records if r.step == "deploy"}
+    moves = [r for r in records if r.step == "deploy"]
+    deployed = {str(r.facts["environment"]): str(r.facts["release"]) for r in moves}
     return Report(command=wish.command, records=records, releases=releases, deployed=deployed)

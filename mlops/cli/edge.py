@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 
 import click
 
@@ -15,6 +16,8 @@ from mlops.errors import INTERRUPTED, MlopsError
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with the exit code of DESIGN.md section 5."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # An optional part of urllib3 that a library of ours looks for and does without.
+    warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
     try:
         code = mlops.main(arguments, prog_name="mlops", standalone_mode=False)
     except click.exceptions.Exit as wanted:

@@ -30,7 +30,7 @@ def render(report: Report) -> str:
 def finding(found: Finding) -> Iterator[str]:
     """A finding in two to four lines."""
     subject = f" {found.subject}" if found.subject else ""
-    yield f"  {word(found):<12} {found.check}{subject}: {found.message}"
+    yield f"  {word(found):<12} {found.check}{subject}: {' '.join(found.message.split())}"
     numbers = evidence(found)
     if numbers:
         yield f"               {numbers}"
