@@ -56,7 +56,7 @@ def convert(estimator: Any, contract: Contract, *, precision: Precision = "doubl
                 target_opset=dict(_OPSET),
                 options={id(fitted): {"zipmap": False}} if scored else None,
                 custom_conversion_functions=onnx_converters.converters() | onnx_trees.converters(),
-                custom_shape_calculators=onnx_converters.shapes(number),
+                custom_shape_calculators=onnx_converters.shapes(number) | onnx_trees.shapes(number),
             )
     except CannotConvert:
         raise

@@ -111,7 +111,7 @@ def _find_number(scope: Any, container: Any, column: str, values: list[Any]) -> 
 
 
 def _tables(encoder: Any) -> list[tuple[list[Any], npt.NDArray[np.float64]]]:
-    """Per column its values and the encoder's rows for them, (values + 1) × width; the last is for unseen ones."""
+    """Per column its values and the encoder's rows for them, (values + 1) x width; the last is for unseen ones."""
     columns = [list(categories) for categories in encoder.categories_]
     base = [values[0] if values else None for values in columns]
     if any(value is None for value in base):

@@ -6,8 +6,9 @@ older operators round thresholds or sums to float32 and so flip rows that lie on
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -63,11 +64,29 @@ def converters() -> dict[type, Callable[..., None]]:
     }
 
 
+def shapes(number: type) -> dict[type, Callable[..., None]]:
+    """Estimator type -> what calculates its outputs' types; `number` is skl2onnx's tensor type for numbers."""
+    return dict.fromkeys(converters(), functools.partial(_shape, number=number))
+
+
+def _shape(operator: Any, *, number: type) -> None:
+    from skl2onnx.common.data_types import Int64TensorType, StringTensorType
+
+    rows = operator.inputs[0].get_first_dimension()
+    classes = getattr(operator.raw_operator, "classes_", None)
+    if classes is None:
+        operator.outputs[0].type = number([rows, 1])
+        return
+    named = isinstance(np.asarray(classes).tolist()[0], str)
+    operator.outputs[0].type = (StringTensorType if named else Int64TensorType)([rows])
+    operator.outputs[1].type = number([rows, len(classes)])
+
+
 def _histogram_boosting(scope: Any, operator: Any, container: Any) -> None:
     """HistGradientBoosting: the sum of leaf values per target and of the baseline, then the link."""
     model = operator.raw_operator
     trees, values, targets = [], [], []
-    for iteration in model._predictors:  # no public name; stable since scikit-learn 0.24, and the parity gate watches
+    for iteration in model._predictors:  # noqa: SLF001 - no public name; unchanged for years, and parity is proven
         for target, predictor in enumerate(iteration):
             nodes = predictor.nodes
             if nodes["is_categorical"].any():
@@ -81,7 +100,8 @@ def _histogram_boosting(scope: Any, operator: Any, container: Any) -> None:
     leaves = _Leaves(values, targets, model.n_trees_per_iteration_)
     source = node(scope, container, "Cast", [operator.inputs[0].full_name], to=_DOUBLE)
     raw = _ensemble(scope, container, source, trees, leaves)
-    _boosted(scope, operator, container, _added(scope, container, raw, model._baseline_prediction))
+    start = model._baseline_prediction  # noqa: SLF001 - as above
+    _boosted(scope, operator, container, _added(scope, container, raw, start))
 
 
 def _gradient_boosting(scope: Any, operator: Any, container: Any) -> None:
@@ -197,17 +217,13 @@ def _ensemble(scope: Any, container: Any, source: str, trees: Sequence[Tree], le
     from onnx import TensorProto, helper
 
     parts = [_Part.of(tree) for tree in trees]
-    inner = np.cumsum([0, *[len(part.feature) for part in parts]])
-    outer = np.cumsum([0, *[len(values) for values in leaves.values]])
-
-    def joined(pick: Callable[[_Part, int, int], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        return np.concatenate([pick(p, int(i), int(o)) for p, i, o in zip(parts, inner, outer, strict=False)])
+    first_node = np.cumsum([0, *[len(part.feature) for part in parts]])
+    first_leaf = np.cumsum([0, *[len(values) for values in leaves.values]])
+    whole = _Part.joined([p.shifted(int(n), int(v)) for p, n, v in zip(parts, first_node, first_leaf, strict=False)])
 
     def tensor(name: str, kind: int, values: npt.NDArray[Any]) -> Any:
         return helper.make_tensor(name, kind, values.shape, values.tobytes(), raw=True)
 
-    thresholds = joined(lambda p, i, o: p.threshold)
-    weights = np.concatenate(list(leaves.values)).astype(np.float64)
     return node(
         scope,
         container,
@@ -218,21 +234,21 @@ def _ensemble(scope: Any, container: Any, source: str, trees: Sequence[Tree], le
         aggregate_function=1,
         post_transform=0,
         n_targets=leaves.width,
-        tree_roots=inner[:-1].tolist(),
-        nodes_featureids=joined(lambda p, i, o: p.feature).tolist(),
-        nodes_splits=tensor("splits", TensorProto.DOUBLE, thresholds),
-        nodes_modes=tensor("modes", TensorProto.UINT8, np.zeros(len(thresholds), dtype=np.uint8)),
-        nodes_missing_value_tracks_true=joined(lambda p, i, o: p.missing_left).astype(int).tolist(),
-        nodes_truenodeids=joined(lambda p, i, o: p.left + np.where(p.left_leaf, o, i)).tolist(),
-        nodes_trueleafs=joined(lambda p, i, o: p.left_leaf).astype(int).tolist(),
-        nodes_falsenodeids=joined(lambda p, i, o: p.right + np.where(p.right_leaf, o, i)).tolist(),
-        nodes_falseleafs=joined(lambda p, i, o: p.right_leaf).astype(int).tolist(),
+        tree_roots=first_node[:-1].tolist(),
+        nodes_featureids=whole.feature.tolist(),
+        nodes_splits=tensor("splits", TensorProto.DOUBLE, whole.threshold),
+        nodes_modes=tensor("modes", TensorProto.UINT8, np.zeros(len(whole.threshold), dtype=np.uint8)),
+        nodes_missing_value_tracks_true=whole.missing_left.astype(int).tolist(),
+        nodes_truenodeids=whole.left.tolist(),
+        nodes_trueleafs=whole.left_leaf.astype(int).tolist(),
+        nodes_falsenodeids=whole.right.tolist(),
+        nodes_falseleafs=whole.right_leaf.astype(int).tolist(),
         leaf_targetids=np.repeat(leaves.targets, [len(v) for v in leaves.values]).tolist(),
-        leaf_weights=tensor("weights", TensorProto.DOUBLE, weights),
+        leaf_weights=tensor("weights", TensorProto.DOUBLE, np.concatenate(list(leaves.values)).astype(np.float64)),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Part:
     """A tree's inner nodes; a child is a position among its inner nodes, or among its leaves."""
 
@@ -269,6 +285,19 @@ class _Part:
             right_leaf=leaf[right],
             missing_left=tree.missing_left[~leaf],
         )
+
+    def shifted(self, nodes: int, leaves: int) -> _Part:
+        """The same with its children's positions moved behind those of earlier trees."""
+        return replace(
+            self,
+            left=self.left + np.where(self.left_leaf, leaves, nodes),
+            right=self.right + np.where(self.right_leaf, leaves, nodes),
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[_Part]) -> _Part:
+        """All nodes one after the other."""
+        return _Part(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Part)})
 
 
 def _classification(scope: Any, operator: Any, container: Any, probabilities: str) -> None:

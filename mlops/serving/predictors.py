@@ -5,7 +5,7 @@ What a column looks like is the contract's: float64 with NaN, or strings as obje
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -36,6 +36,13 @@ class Prediction:
 
     values: Array
     probabilities: npt.NDArray[np.float64] | None
+
+    def take(self, rows: Sequence[int] | Array) -> Prediction:
+        """The prediction of some of the rows, by position."""
+        picked = np.asarray(rows, dtype=np.intp)
+        return Prediction(
+            np.asarray(self.values)[picked], None if self.probabilities is None else self.probabilities[picked]
+        )
 
 
 class Predictor(Protocol):
