@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 
@@ -35,27 +35,34 @@ _JOB_SECONDS = 600.0
 _LOG_TAIL = 1500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Protocol):
     """Tables and checks for one call. `checks` are `{"check", "params", "conditions", "on"}` by deepchecks' names.
 
     Labels and predictions are codes 0…`classes`-1 (or numbers, with `classes` 0); `categorical` is a part of
     `features`. `prediction` and `probabilities` name columns of both tables.
     """
 
-    train: pd.DataFrame
-    checks: Sequence[Mapping[str, Any]]
-    features: Sequence[str]
-    categorical: Sequence[str] = ()
-    test: pd.DataFrame | None = None
-    label: str | None = None
-    task: str | None = None
-    classes: int = 0
-    index: str | None = None
-    timestamp: str | None = None
-    prediction: str | None = None
-    probabilities: Sequence[str] = ()
-    seed: int = 42
+    @property
+    def train(self) -> pd.DataFrame:
+        """The table, or its training side."""
+
+    @property
+    def test(self) -> pd.DataFrame | None:
+        """The held-out side, None where there is one table."""
+
+    @property
+    def checks(self) -> Sequence[Mapping[str, Any]]:
+        """What to run, in this order."""
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """What the columns are; plain values by the names in `_DESCRIBED`."""
+
+
+_DESCRIBED = (
+    *("features", "categorical", "label", "task", "classes", "index", "timestamp", "prediction"),
+    *("probabilities", "seed"),
+)
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,11 +280,7 @@ def _pump(process: _Process) -> None:
 
 
 def _written(job: Job, folder: Path) -> dict[str, Any]:
-    message: dict[str, Any] = {
-        name: getattr(job, name) for name in ("label", "task", "classes", "index", "timestamp", "prediction", "seed")
-    }
-    for name in ("features", "categorical", "probabilities"):
-        message[name] = list(getattr(job, name))
+    message: dict[str, Any] = {name: job.described[name] for name in _DESCRIBED}
     message["checks"] = [dict(spec) for spec in job.checks]
     for which, frame in (("train", job.train), ("test", job.test)):
         if frame is not None:

@@ -32,6 +32,24 @@ _LEAKAGE_ROWS = 20_000
 _SHOWN = 5
 
 
+def coded(
+    labels: Any, values: Any, probabilities: NDArray[np.float64] | None, classes: Sequence[Any], order: Sequence[Any]
+) -> Answers:
+    """Labels and answers as codes in the order of `classes`; `order` is that of the probabilities' columns.
+
+    A class that is not among `classes` becomes -1. Without classes they are amounts.
+    """
+    if not classes:
+        return Answers(np.asarray(labels, dtype=np.float64), np.asarray(values, dtype=np.float64))
+    codes = {value: float(code) for code, value in enumerate(classes)}
+    both = [np.array([codes.get(v, -1.0) for v in np.asarray(column).tolist()]) for column in (labels, values)]
+    if probabilities is not None and list(order) != list(classes):
+        known = {value: position for position, value in enumerate(order)}
+        nothing = np.zeros(len(probabilities))
+        probabilities = np.column_stack([probabilities[:, known[v]] if v in known else nothing for v in classes])
+    return Answers(both[0], both[1], probabilities)
+
+
 def metrics(task: Task, answers: Answers) -> dict[str, float]:
     """Every metric that judges this task and that these answers define, in scikit-learn's names."""
     found = {}

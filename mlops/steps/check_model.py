@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from mlops.adapters import models
-from mlops.adapters.deepchecks import Deepchecks, Job
+from mlops.adapters.deepchecks import Deepchecks
 from mlops.config import ModelSettings
 from mlops.contract import Contract, model_inputs
 from mlops.declare import Model
 from mlops.errors import GateFailed
 from mlops.gates import deepchecks as suites
 from mlops.gates import model as gate
+from mlops.gates import questions
 from mlops.gates.severities import apply
 from mlops.serving.predictors import Prediction, answers
 from mlops.statistics import sampling
 from mlops.statistics.influence import Answers, measure, needs_probabilities
-from mlops.verdict import Finding, Outcome, Record, Verdict
+from mlops.verdict import Finding, Record, Verdict
 from mlops.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-SAMPLE = 20_000
-"""Rows of each side that deepchecks sees, and training rows that the model is compared on."""
-
-_SUITE: Final = "model_evaluation"
 _AFTER_FINITE = ("floor", "baseline", "overfit")
 
 
@@ -111,25 +106,12 @@ def _side(estimator: Any, table: pd.DataFrame, contract: Contract) -> _Side:
 
 
 def _coded(labels: pd.Series, said: Prediction, contract: Contract, order: Sequence[Any]) -> Answers:
-    """Labels and answers as codes in the contract's order; `order` is that of the probabilities' columns."""
-    if not contract.classes:
-        return Answers(labels.to_numpy(dtype=np.float64), np.asarray(said.values, dtype=np.float64))
-    codes = {value: float(code) for code, value in enumerate(contract.classes)}
-    coded = [np.array([codes.get(v, -1.0) for v in np.asarray(values).tolist()]) for values in (labels, said.values)]
-    probabilities = said.probabilities
-    if probabilities is not None and list(order) != list(contract.classes):
-        known = {value: position for position, value in enumerate(order)}
-        columns = [
-            probabilities[:, known[value]] if value in known else np.zeros(len(probabilities))
-            for value in contract.classes
-        ]
-        probabilities = np.column_stack(columns)
-    return Answers(coded[0], coded[1], probabilities)
+    return gate.coded(labels, said.values, said.probabilities, contract.classes, order)
 
 
 def _sampled(table: pd.DataFrame, contract: Contract, workspace: Workspace) -> pd.DataFrame:
     labels = table[contract.label] if contract.classes else None
-    return table.iloc[sampling.stratified(labels, len(table), SAMPLE, seed=workspace.config.seed)]
+    return table.iloc[sampling.stratified(labels, len(table), questions.SAMPLE, seed=workspace.config.seed)]
 
 
 def _judged(
@@ -174,41 +156,12 @@ def _suite(
     workspace: Workspace, contract: Contract, train: _Side, holdout: _Side, deepchecks: Deepchecks | None
 ) -> tuple[Finding, ...]:
     if deepchecks is None:
-        return suites.skipped(_SUITE, "switched off: [tool.mlops] deepchecks = false")
-    if gate.judge_finite(holdout.codes.predicted, holdout.codes.probabilities).outcome is not Outcome.PASS:
-        return suites.skipped(_SUITE, "the predictions are no numbers, which model.finite says")
-    labels = holdout.table[contract.label] if contract.classes else None
-    rows = sampling.stratified(labels, len(holdout.table), SAMPLE, seed=workspace.config.seed)
-    tables = [_with_answers(train, contract, np.arange(len(train.table))), _with_answers(holdout, contract, rows)]
-    probabilities = [str(name) for name in tables[0].columns if str(name).startswith(_PROBABILITY)]
-    situation = suites.Situation(task=contract.task, probabilities=bool(probabilities))
-    job = Job(
-        train=tables[0],
-        test=tables[1],
-        checks=suites.job_checks(suites.asked(_SUITE, situation)),
-        features=[column.name for column in contract.columns],
-        categorical=[column.name for column in contract.columns if column.kind == "string"],
-        label=contract.label,
-        task=contract.task,
-        classes=len(contract.classes),
-        prediction=_PREDICTION,
-        probabilities=probabilities,
-        seed=workspace.config.seed,
-    )
-    n, of = sum(map(len, tables)), len(train.table) + len(holdout.table)
-    return suites.findings(_SUITE, situation, deepchecks.run(job), subject=contract.model, n=n, of=of)
-
-
-_PREDICTION, _PROBABILITY = "__prediction", "__probability_"
-
-
-def _with_answers(side: _Side, contract: Contract, rows: NDArray[np.int64]) -> pd.DataFrame:
-    """Inputs, coded label and coded answers of some rows, as deepchecks takes them."""
-    kind = "int64" if contract.classes else "float64"
-    added = {contract.label: side.codes.actual.astype(kind), _PREDICTION: side.codes.predicted.astype(kind)}
-    if side.codes.probabilities is not None:
-        added |= {f"{_PROBABILITY}{k}": column for k, column in enumerate(side.codes.probabilities.T)}
-    return side.inputs.assign(**added).iloc[rows].reset_index(drop=True)
+        return suites.skipped("model_evaluation", "switched off: [tool.mlops] deepchecks = false")
+    if gate.judge_finite(holdout.codes.predicted, holdout.codes.probabilities).fired:
+        return suites.skipped("model_evaluation", "the predictions are no numbers, which model.finite says")
+    sides = ((side.inputs, side.codes) for side in (train, holdout))
+    asked = questions.of_answers(contract, *sides, seed=workspace.config.seed)
+    return asked.findings(deepchecks.run(asked))
 
 
 def _predictions(holdout: _Side) -> pd.DataFrame:
