@@ -36,9 +36,10 @@ class _People:
 def transactions(
     *,
     seed: int = 7,
-    customers: int = 600,
-    terminals: int = 400,
-    days: int = 75,
+    customers: int = 400,
+    terminals: int = 270,
+    days: int = 120,
+    desk_opens: int = 30,
     start: str = "2024-01-01",
     label_delay_days: int = 7,
     drift: float = 0.0,
@@ -47,7 +48,8 @@ def transactions(
 ) -> pd.DataFrame:
     """One row per payment, oldest first: who, where, when, how much, how, and whether it was fraud (1.0, 0.0).
 
-    `is_fraud` is missing for payments of the last `label_delay_days`, when nobody has complained yet. `drift` makes
+    `is_fraud` is missing for the first `desk_opens` days, when nobody kept a record (so every labelled payment has
+    a month of history), and for the last `label_delay_days`, when nobody has complained yet. `drift` makes
     amounts grow by that share over the last `drift_days`, and moves as many payments online. `fault` breaks the
     table in one way: `missing_column` (no amount), `renamed_column` (amount is called amt), `text_amount`
     ("12.50 EUR"), `negative_amount` (2 % of them), `null_customer` (2 %), `new_channel` (5 % crypto),
@@ -73,7 +75,7 @@ def transactions(
             "amount": np.round(np.where(drifted, amount * (1 + drift), amount), 2),
             "channel": np.where(online, CHANNELS[2], np.where(random.random(customer.size) < 0.5, *CHANNELS[:2])),
             "age_band": people.age_band[customer],
-            "is_fraud": np.where(day < days - label_delay_days, fraud.astype(float), np.nan),
+            "is_fraud": np.where((day >= desk_opens) & (day < days - label_delay_days), fraud.astype(float), np.nan),
         }
     )
     return table if fault is None else _broken(table, fault, random)

@@ -61,10 +61,10 @@ def _boosted(X: pd.DataFrame, y: pd.Series, params: Mapping[str, Any]) -> Pipeli
     )
     boost = HistGradientBoostingClassifier(
         max_iter=int(params.get("rounds", 80)),
-        learning_rate=float(params.get("learning_rate", 0.08)),
-        max_leaf_nodes=int(params.get("leaves", 15)),
-        min_samples_leaf=40,
-        l2_regularization=1.0,
+        learning_rate=float(params.get("learning_rate", 0.06)),
+        max_leaf_nodes=int(params.get("leaves", 8)),
+        min_samples_leaf=60,
+        l2_regularization=5.0,
         random_state=int(params.get("seed", 0)),
     )
     return Pipeline([("encode", encode), ("boost", boost)]).fit(X, y)

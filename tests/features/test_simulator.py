@@ -22,10 +22,10 @@ def test_payments_are_in_order_and_some_are_fraud() -> None:
     assert (table["amount"] > 0).all()
 
 
-def test_labels_are_missing_exactly_for_the_last_days() -> None:
-    table = transactions(days=30, label_delay_days=7)
+def test_labels_are_missing_before_the_desk_opens_and_for_the_last_days() -> None:
+    table = transactions(days=30, desk_opens=10, label_delay_days=7)
     day = (table["event_time"] - table["event_time"].min().floor("D")).dt.days
-    assert (table["is_fraud"].isna() == (day >= 23)).all()
+    assert (table["is_fraud"].isna() == ((day < 10) | (day >= 23))).all()
 
 
 def test_drift_changes_the_last_days_only() -> None:
