@@ -80,7 +80,7 @@ def predictions(
         source = table.drop(columns=[s.name for s in loaded.contract.stored if s.name in table])
         if lookups and timestamp is not None:
             found = open_store(workspace).point_in_time(source, lookups, timestamp=timestamp)
-            source = source.assign(**{name: found[name].to_numpy() for name in found})
+            source = source.assign(**{str(name): found[name].to_numpy() for name in found})
         return loaded.predict_table(source)
     finally:
         loaded.close()

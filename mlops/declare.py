@@ -43,7 +43,7 @@ _called: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a declaration stands."""
+    """Where a declaration stands; in a catalog `file` is relative to the project's root, alike on any machine."""
 
     file: str
     line: int
@@ -75,6 +75,11 @@ class Declared:
     def doc(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def code_file(self) -> str:
+        """The file of the function's code on this machine, as tracebacks name it."""
+        return str(inspect.unwrap(self.function).__code__.co_filename)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function."""

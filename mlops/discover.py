@@ -10,7 +10,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops.config import Config
@@ -75,7 +75,7 @@ def discover(root: Path, config: Config) -> Catalog:
     with_root_first(root)
     found: dict[str, Declared] = {}
     for path in _modules(root):
-        _refuse_shadowed(path)
+        _refuse_shadowed(path, root)
         for declared in _declared_in(root, path):
             known = found.get(declared.name)
             if known is not None:
@@ -128,32 +128,41 @@ def _declared_in(root: Path, path: Path) -> Iterator[Declared]:
         raise
     except Exception as error:
         raise DeclarationError(
-            f"{_line_of(error, path)}: cannot import {name}: {type(error).__name__}: {error}",
+            f"{_line_of(error, path, root)}: cannot import {name}: {type(error).__name__}: {error}",
             next_step="mend that line; `python -c 'import " + name + "'` shows the whole traceback",
         ) from error
-    yield from (d for d in vars(module).values() if isinstance(d, Declared) and d.module == module.__name__)
+    for declared in vars(module).values():
+        if isinstance(declared, Declared) and declared.module == module.__name__:
+            # Origins are shown in verdicts, which other machines read: no path of this one may be in them.
+            where = replace(declared.origin, file=_shown(Path(declared.origin.file), root))
+            yield replace(declared, origin=where)
 
 
-def _line_of(error: Exception, path: Path) -> str:
+def _line_of(error: Exception, path: Path, root: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
+        return f"{_shown(Path(error.filename), root)}:{error.lineno}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return f"{path}:{frames[-1].lineno}" if frames else f"{path}:1"
+    return f"{_shown(path, root)}:{frames[-1].lineno if frames else 1}"
 
 
-def _refuse_shadowed(path: Path) -> None:
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _refuse_shadowed(path: Path, root: Path) -> None:
     """A second function of the same name silently replaces the first, before any decorator could tell."""
     try:
         body = ast.parse(path.read_text(encoding="utf-8"), str(path)).body
     except (SyntaxError, UnicodeDecodeError):
         return  # the import reports it, with its line
     seen: dict[str, int] = {}
+    place = _shown(path, root)
     for node in body:
         if not isinstance(node, ast.FunctionDef) or not node.decorator_list:
             continue
         if node.name in seen:
             raise DeclarationError(
-                f"{path}:{node.lineno}: {node.name} is declared already at {path}:{seen[node.name]}",
+                f"{place}:{node.lineno}: {node.name} is declared already at {place}:{seen[node.name]}",
                 next_step="give the newer one the next version",
             )
         seen[node.name] = node.lineno

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ class Workspace:
 
     root: Path
     config: Config
+    _frames: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -61,14 +63,6 @@ class Workspace:
         path = self.home / "scratch"
         path.mkdir(parents=True, exist_ok=True)
         return path
-
-    @cached_property
-    def _lock(self) -> threading.Lock:
-        return threading.Lock()
-
-    @cached_property
-    def _frames(self) -> dict[str, pd.DataFrame]:
-        return {}
 
     def frame(self, digest: str) -> pd.DataFrame:
         """The stored Parquet table; read once per process. Do not change it in place."""

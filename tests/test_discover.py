@@ -98,3 +98,12 @@ def test_two_projects_in_one_process_do_not_mix(project, tmp_path):
         'from mlops import feature_view\n@feature_view(source="orders", entity="a", timestamp="b")\ndef else_v1(o): return o\n'
     )
     assert list(found(other).views) == ["else_v1"]
+
+
+def test_a_catalog_holds_no_path_of_this_machine(project):
+    """Origins are shown in verdicts, which are kept and read elsewhere."""
+    root = project({"features/shop.py": FEATURES, "models/churn.py": MODEL}, SOURCE)
+    catalog = found(root)
+    assert str(catalog.views["spend_v1"].origin) == "features/shop.py:4"
+    assert str(catalog.models["churn_v2"].origin) == "models/churn.py:9"
+    assert catalog.models["churn_v2"].code_file == str(root / "models" / "churn.py")

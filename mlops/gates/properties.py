@@ -100,7 +100,7 @@ def attempt(view: FeatureView, source: pd.DataFrame) -> pd.DataFrame | Finding:
 
 def raised(declared: Declared, error: Exception, when: str = "") -> Finding:
     """The finding that a declared function raised."""
-    inside = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == declared.origin.file]
+    inside = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == declared.code_file]
     line = f" in line {inside[-1].lineno}" if inside else ""
     problem = f"raised {type(error).__name__}{line}{when}: {error}"
     return said(declared, "runs", problem, next_step="mend that line; a test with a small frame shows it at once")

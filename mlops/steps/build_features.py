@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops.adapters import user_code
 from mlops.declare import FeatureView
 from mlops.errors import GateFailed, OutsideError
 from mlops.gates.features import judge_shape
@@ -53,8 +53,7 @@ def _computed(view: FeatureView, source: pd.DataFrame, root: Path) -> pd.DataFra
             next_step="let the view select the columns it reads first",
         ) from error
     except Exception as error:
-        inside = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(root)]
-        place = f"{inside[-1].filename}:{inside[-1].lineno}" if inside else str(view.origin)
+        place = user_code.innermost(error, root) or str(view.origin)
         raise GateFailed(
             f"{place}: {view.name} raised {type(error).__name__}: {error}",
             next_step=f"mend that line; a test that calls {view.name} with a small frame shows it at once",

@@ -66,7 +66,7 @@ class _Job:
     @property
     def place(self) -> str:
         """Where the function stands."""
-        return user_code.place(self.model.origin.file, self.model.origin.line, self.root)
+        return str(self.model.origin)
 
     @property
     def who(self) -> str:
