@@ -96,11 +96,11 @@ def locked(names: Iterable[str]) -> tuple[str, ...]:
             continue
         seen.add((canonicalize_name(name), extra))
         try:
-            distribution = metadata.distribution(name)
+            facts = metadata.metadata(name)
         except metadata.PackageNotFoundError:
             continue  # an optional part that is not installed here is not needed here
-        found[canonicalize_name(name)] = distribution.version
-        for line in distribution.requires or ():
+        found[canonicalize_name(name)] = facts["Version"]
+        for line in facts.get_all("Requires-Dist") or ():
             need = Requirement(line)
             if need.marker is None or need.marker.evaluate({"extra": extra}):
                 waiting += [(need.name, ""), *((need.name, more) for more in need.extras)]

@@ -67,6 +67,8 @@ def _encoder(scope: Any, operator: Any, container: Any) -> None:
     find = _find_string if isinstance(source.type, StringTensorType) else _find_number
     parts = []
     for index, (values, table) in enumerate(_tables(operator.raw_operator)):
+        if not table.shape[1]:
+            continue  # its one column was dropped
         column = node(scope, container, "Gather", [source.full_name, constant(scope, container, [index])], axis=1)
         position = find(scope, container, column, values)
         rows = node(scope, container, "Gather", [constant(scope, container, table), position], axis=0)

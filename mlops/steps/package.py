@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,10 +88,13 @@ def package(
     `sources` are the project's files that travel with it, relative to its root. A verdict of failure, without
     a bento, where the model cannot be packaged as it was trained. ConfigError for a wrong `bentofile.yaml`.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
+
     bentofile = bento.read_bentofile(workspace.root)
     home = Path(tempfile.mkdtemp(prefix=f"package-{model.name}-", dir=workspace.scratch))
     try:
-        with bento.Builder(home / "bentoml", bentofile.service) as builder:
+        # The tables are small: more threads would only wait for each other while other steps run beside this one.
+        with bento.Builder(home / "bentoml", bentofile.service) as builder, threadpool_limits(1, user_api="openmp"):
             known = _known(workspace, trained, assembled, settings)
             form = _form(workspace, known, settings)
             staging = home / "build"
@@ -171,35 +174,50 @@ def _form(workspace: Workspace, known: _Known, settings: Packaging) -> _Form:
 
 def _disagreement(predictor: Predictor, known: _Known, tolerance: float) -> str:
     """In which way the candidate differs from the trained model, "" where it does not."""
-    regression = known.contract.task == "regression"
-    found = parity.compare(
-        known.said, predictor.predict(columns_of(known.frame, known.contract)), regression=regression
-    )
+    found = _compared(predictor, known, known.frame, known.said)
     if not found.agrees(tolerance):
         return f"ONNX differs: {found.sentence(tolerance)}"
-    for what, frame in _probes(known.frame, known.contract):
-        try:
-            expected = answers(known.estimator, frame, known.contract)
-        except ValueError:
-            continue  # the trained model refuses such a value itself
-        found = parity.compare(expected, predictor.predict(columns_of(frame, known.contract)), regression=regression)
-        if not found.agrees(tolerance):
-            return f"ONNX differs where {what}: {found.sentence(tolerance)}"
-    return ""
+    probes = _probes(known.frame, known.contract)
+    if _agree(predictor, known, list(probes.values()), tolerance):
+        return ""
+    # Some differ, or are refused by the trained model itself, which is no difference: so one by one.
+    wrong = [what for what, frame in probes.items() if not _agree(predictor, known, [frame], tolerance, refused=True)]
+    return f"ONNX differs where {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else "") if wrong else ""
 
 
-def _probes(frame: pd.DataFrame, contract: Contract) -> Iterator[tuple[str, pd.DataFrame]]:
-    """A few rows again, with one column missing or, for text, never seen before."""
+def _agree(
+    predictor: Predictor, known: _Known, frames: Sequence[pd.DataFrame], tolerance: float, *, refused: bool = False
+) -> bool:
+    """Whether both say the same of these rows; `refused` is the answer when the trained model refuses them."""
+    import pandas as pd
+
+    frame = pd.concat(frames, ignore_index=True)
+    try:
+        expected = answers(known.estimator, frame, known.contract)
+    except ValueError:
+        return refused
+    return _compared(predictor, known, frame, expected).agrees(tolerance)
+
+
+def _compared(predictor: Predictor, known: _Known, frame: pd.DataFrame, expected: Prediction) -> parity.Parity:
+    said = predictor.predict(columns_of(frame, known.contract))
+    return parity.compare(expected, said, regression=known.contract.task == "regression")
+
+
+def _probes(frame: pd.DataFrame, contract: Contract) -> dict[str, pd.DataFrame]:
+    """What is odd -> a few rows again with one column missing or, for text, never seen before."""
     import numpy as np
     import pandas as pd
 
     few = frame.head(_PROBED)
+    probes = {"nothing is odd": few}
     for column in contract.columns:
         kind = "float64" if column.kind == "number" else "object"
         tries = {"missing": np.nan} if column.kind == "number" else {"missing": np.nan, "new": _UNSEEN}
         for what, value in tries.items():
             changed = pd.Series([value] * len(few), index=few.index, dtype=kind)
-            yield f"{column.name} is {what}", few.assign(**{column.name: changed})
+            probes[f"{column.name} is {what}"] = few.assign(**{column.name: changed})
+    return probes
 
 
 # -- the bento ----------------------------------------------------------------------------------------------------
@@ -250,9 +268,7 @@ def _proven(
 ) -> tuple[parity.Parity, tuple[Finding, ...], bytes]:
     """What the staged payload says, loaded again as the service will, and the golden requests with their answers."""
     payload = staging / PAYLOAD_FOLDER
-    regression = known.contract.task == "regression"
-    again = load_predictor(payload, known.contract).predict(columns_of(known.frame, known.contract))
-    found = parity.compare(known.said, again, regression=regression)
+    found = _compared(load_predictor(payload, known.contract), known, known.frame, known.said)
     asked = requests(known.table, known.frame, known.contract, settings.golden)
     golden, about_golden = _answered(staging, asked, known, settings.tolerance)
     (payload / GOLDEN).write_bytes(golden)
