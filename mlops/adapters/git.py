@@ -84,7 +84,9 @@ def changed_files(root: Path, base: str) -> tuple[str, ...]:
             f"cannot tell what changed since {base!r}: {why}",
             next_step="run `git fetch --unshallow` (in a workflow: fetch-depth: 0)"
             if here.shallow
-            else "check the name with `git log`",
+            else "name a commit or branch that git knows: `mlops plan --base HEAD~1`"
+            if here.known
+            else "git init && git add . && git commit -m start",
         )
     tracked = _git(root, "diff", "--name-only", "-z", "--relative", "--no-renames", start, "--", ".") or ""
     new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".") or ""

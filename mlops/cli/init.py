@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,10 +68,11 @@ def command(
 
         click.echo(msgspec.json.format(msgspec.json.encode(started, enc_hook=str)))
         return
-    click.echo(f"{started.folder}: a {started.task} model, {started.model}")
+    place = os.path.relpath(started.folder)
+    click.echo(f"{place}: a {started.task} model, {started.model}")
     for note in started.notes:
         click.echo(f"  - {note}")
-    click.echo(f"\nnext:\n  cd {started.folder}\n  mlops run")
+    click.echo(f"\nnext:\n  cd {shlex.quote(place)}\n  mlops run")
 
 
 def _number(value: str) -> float | int | str:

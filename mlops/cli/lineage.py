@@ -11,7 +11,7 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, opened, project
-from mlops.reports.words import number
+from mlops.reports.words import moment, number
 
 _DIGEST = 64
 
@@ -41,7 +41,9 @@ def command(release: str, as_json: bool, root: Path) -> None:  # noqa: FBT001 - 
         click.echo(line)
     click.echo("live")
     for event in facts["down"]:
-        click.echo(f"   {event['at']}  {event['action']} {event['environment']}: {event['to']} ({event['outcome']})")
+        click.echo(
+            f"   {moment(event['at'])}  {event['action']} {event['environment']}: {event['to']} ({event['outcome']})"
+        )
 
 
 def _tree(branch: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops.reports.words import seconds
+from mlops.reports.words import counted, seconds
 from mlops.verdict import Record
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show(record: Record, *, as_json: bool) -> None:
         return
     before = facts.get("from") or facts.get("previous") or "nothing"
     workers = int(str(facts["workers"]))
-    followed = f"{workers} running workers followed" if workers else "no server is running"
+    followed = f"{counted(workers, 'running worker')} followed" if workers else "no server is running"
     moved = f"{facts['environment']}: {facts['release']} is live (before: {before})"
     click.echo(f"{moved} in {seconds(record.seconds)}, {followed}")
 

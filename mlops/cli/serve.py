@@ -28,6 +28,6 @@ def command(environment: str, port: int | None, family: str | None, root: Path) 
     settings = workspace.config.environments.get(environment)
     if settings is not None:
         click.echo(
-            f"serving {environment} on http://{settings.host}:{port or settings.port} (Ctrl-C ends it)", err=True
+            f"starting {environment} on http://{settings.host}:{port or settings.port} (Ctrl-C ends it)", err=True
         )
     serve(workspace, environment=environment, family=family, port=port)

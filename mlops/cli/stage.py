@@ -54,8 +54,11 @@ def judge(
     from mlops import reports
     from mlops.pipeline import Wish
     from mlops.running import run
+    from mlops.targets import chosen as targets
 
     workspace = opened(root)
+    if environment is not None:
+        targets.environment(workspace, environment)  # a misspelt name is told before anything is computed
     catalog = workspace.catalog
     chosen = tuple(catalog.model(m) for m in models) or tuple(v[-1] for v in catalog.families().values())
     wish = Wish(command=name, models=chosen, until=until, environment=environment, reason=reason)

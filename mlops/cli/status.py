@@ -11,6 +11,7 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_environments, opened, project
+from mlops.reports.words import counted, moment
 
 
 @click.command("status", short_help=SUMMARIES["status"])
@@ -44,7 +45,7 @@ def command(environments: tuple[str, ...], rows: int, as_json: bool, root: Path)
 
 def _show(family: Mapping[str, Any]) -> None:
     standing, health = family["standing"], family["health"]
-    click.echo(f"  live      {standing['live']}  since {standing['since']} by {standing['who']}")
+    click.echo(f"  live      {standing['live']}  since {moment(standing['since'])} by {standing['who']}")
     if standing["reason"]:
         click.echo(f"  why       {standing['reason']}")
     click.echo(f"  previous  {standing['previous'] or 'none'}")
@@ -55,11 +56,13 @@ def _show(family: Mapping[str, Any]) -> None:
     for event in family["history"]:
         why = f"  ({event['reason']})" if event["reason"] else ""
         outcome = "" if event["outcome"] == "done" else f"  {event['outcome']}"
-        click.echo(f"    {event['at']}  {event['action']:<8} {event['to']}  by {event['who']}{why}{outcome}")
+        click.echo(f"    {moment(event['at'])}  {event['action']:<8} {event['to']}  by {event['who']}{why}{outcome}")
 
 
 def _server(health: Mapping[str, Any]) -> str:
     if not health["running"]:
         return "not running"
     ready = "ready" if health["ready"] else "not ready"
-    return f"{ready} at {health['address']} (process {health['pid']}, {len(health['serving'] or {})} workers)"
+    return (
+        f"{ready} at {health['address']} (process {health['pid']}, {counted(len(health['serving'] or {}), 'worker')})"
+    )

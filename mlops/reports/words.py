@@ -23,6 +23,16 @@ def number(value: float | str | None) -> str:
     return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def moment(at: str) -> str:
+    """An ISO 8601 time in UTC as a person reads it: `2026-11-21 06:37:48 UTC`."""
+    return f"{at[:19].replace('T', ' ')} UTC"
+
+
 def seconds(value: float) -> str:
     """`0.12 s`, `8.1 s`, `2 min 5 s`."""
     if value >= 60:

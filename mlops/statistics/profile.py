@@ -120,6 +120,8 @@ def _tells(values: pd.Series, label: pd.Series) -> bool:
 
 def _examples(present: pd.Series, role: Role) -> tuple[str | float | int | bool, ...]:
     """Up to three typical values, different where the column has different ones."""
+    import pandas as pd
+
     if role == "ignore":
         return ()
     if role != "number":
@@ -127,6 +129,8 @@ def _examples(present: pd.Series, role: Role) -> tuple[str | float | int | bool,
     numbers = present.astype("float64") if present.dtype in (bool, object) else present
     common = [numbers.quantile(share, interpolation="nearest") for share in (0.1, 0.5, 0.9)]
     chosen = common if len(set(common)) > 1 else [numbers.min(), common[0], numbers.max()]
+    if pd.api.types.infer_dtype(present) == "boolean":
+        return tuple(bool(value) for value in chosen)  # what a request must hold
     return tuple(_native(value) for value in chosen)
 
 

@@ -222,7 +222,7 @@ def _ports(workspace: Workspace) -> Iterator[Line]:
     """Whether each environment's port is free, or taken by our own server."""
     for name, environment in workspace.config.environments.items():
         folder = workspace.environments / name
-        servers = [read_server(family) for family in sorted(folder.glob("*"))] if folder.is_dir() else []
+        servers = [read_server(family) for family in sorted(folder.glob("*")) if family.is_dir()]
         ours = any(server is not None and server.port == environment.port for server in servers)
         where = f"{environment.host}:{environment.port}"
         if ours:

@@ -157,3 +157,10 @@ def test_the_doctor_loads_neither_mlflow_nor_pandas(project):
         "sys.exit(bool({'mlflow', 'pandas', 'bentoml'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=project, check=False).returncode == 0
+
+
+def test_an_environment_that_was_deployed_to_is_no_fault(project):
+    family = project / ".mlops/environments/staging/churn"
+    family.mkdir(parents=True)
+    (family.parent / ".lock").touch()
+    assert look(project, "environment staging").health == "ok"
