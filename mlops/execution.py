@@ -28,7 +28,8 @@ Records = Mapping[str, Record]
 class Task:
     """A step on a subject. `needs` are tasks whose records it reads, `after` tasks that must only be over.
 
-    `ingredients` gives what the key is made of, out of the needs' records; None: it runs every time.
+    `ingredients` gives what the key is made of, out of the needs' records; None: it runs every time, and says by
+    a record marked as reused that it found its work done.
     `judging` tasks go on after a gate has said no; building ones do not start. `still` says whether what an
     earlier record tells of is there outside the store.
     """
@@ -157,10 +158,13 @@ class Executor:
         known = self._known(key, task)
         if known is not None:
             return known
-        self._recorder.warm()
+        if key:
+            self._recorder.warm()
         self._observer.started(task.name)
         began, clock = time.time(), time.monotonic()
         record = task.run(needs)
+        if record.reused:
+            return record
         record = dataclasses.replace(record, key=key, started=began, seconds=time.monotonic() - clock)
         if key and (record.verdict is None or record.verdict.accepted):
             self._index.add(record)

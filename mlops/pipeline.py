@@ -84,6 +84,7 @@ class Pipeline:
         self.recorder = recorder
         self.index = index
         self.observer = observer
+        self._ledger = os.environ.get("MLFLOW_TRACKING_URI", "")
         self._deepchecks: Deepchecks | None = None
         self._lock = threading.Lock()
 
@@ -339,7 +340,7 @@ class Pipeline:
             run=run,
             ingredients=lambda done: {
                 "work": {r.name: [r.key, dict(r.outputs)] for r in done.values()},
-                "ledger": os.environ.get("MLFLOW_TRACKING_URI", ""),
+                "ledger": self._ledger,
             },
             still=lambda record: release_layout.folder(self.workspace.releases, str(record.facts["release"])).is_dir(),
         )
@@ -358,7 +359,7 @@ class Pipeline:
         if self._overtaken(model, environment, release):
             facts = {"environment": environment, "release": release, "changed": False}
             summary = f"{environment}: {release} was live before a newer version"
-            return Record(step="deploy", subject=model.name, facts={**facts, "summary": summary})
+            return Record(step="deploy", subject=model.name, facts={**facts, "summary": summary}, reused=True)
         record = deploy.deploy(
             self.workspace,
             environment=environment,
@@ -366,9 +367,10 @@ class Pipeline:
             reason=self.wish.reason,
             prepare=lambda manifest, online: publish_features(self.workspace, self.index, manifest, online),
         )
-        how = "is live" if record.facts["changed"] else "was live already"
+        changed = bool(record.facts["changed"])
+        how = "is live" if changed else "was live already"
         facts = {**record.facts, "summary": f"{environment}: {release} {how}"}
-        return dataclasses.replace(record, subject=model.name, facts=facts)
+        return dataclasses.replace(record, subject=model.name, facts=facts, reused=not changed)
 
     def _overtaken(self, model: Model, environment: str, release: str) -> bool:
         """Whether the release has been live and a newer version of the same wish follows: going back is rollback's."""

@@ -143,3 +143,15 @@ def test_an_error_is_kept_and_what_needs_it_does_not_start(run):
 def test_a_bug_is_raised_and_not_hidden_in_a_report(run):
     with pytest.raises(ZeroDivisionError):
         run(task("a", action=lambda: 1 / 0))
+
+
+def test_a_task_without_a_key_that_finds_its_work_done_opens_no_ledger(run):
+    done = Task(step="deploy", subject="", run=lambda _: Record(step="deploy", subject="", reused=True))
+    ended, watch = run(done)
+    assert [r.reused for r in ended.records] == [True]
+    assert (watch.warmed, watch.recorded) == (0, [])
+
+
+def test_a_task_without_a_key_that_did_something_is_recorded(run):
+    _, watch = run(Task(step="deploy", subject="", run=lambda _: Record(step="deploy", subject="")))
+    assert watch.recorded == ["deploy"]

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
     from mlflow.entities.model_registry import ModelVersion
 
+_VARIABLE = "MLFLOW_TRACKING_URI"
 _PARAM_LENGTH = 500  # what every MLflow backend takes
 _TAG_LENGTH = 4500
 
 
 def tracking_uri(home: Path) -> str:
     """`MLFLOW_TRACKING_URI` where set, else a SQLite file in `.mlops`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    return os.environ.get(_VARIABLE) or f"sqlite:///{home / 'mlflow.db'}"
 
 
 class Ledger:
@@ -47,10 +48,9 @@ class Ledger:
         """Open or create the experiment; OutsideError when the server does not answer."""
         self.uri = tracking_uri(home)
         _quiet_and_quick()
-        from mlflow import MlflowClient, set_tracking_uri
+        from mlflow import MlflowClient
 
-        # The SQL registry resolves `models:/<id>` through the process-wide URI, whatever its client was given.
-        set_tracking_uri(self.uri)
+        _set_process_wide(self.uri)
         home.mkdir(parents=True, exist_ok=True)
         with self._outside():
             self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -250,6 +250,21 @@ def signature(contract: Contract) -> Any:
     if contract.task == "binary":
         outputs.append(ColSpec(DataType.double, "probability"))
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def _set_process_wide(uri: str) -> None:
+    """The SQL registry resolves `models:/<id>` through the process-wide URI, whatever its client was given.
+
+    MLflow puts it into the environment too, where it would look like the user's wish to us and to the next project.
+    """
+    from mlflow import set_tracking_uri
+
+    wished = os.environ.get(_VARIABLE)
+    set_tracking_uri(uri)
+    if wished is None:
+        os.environ.pop(_VARIABLE, None)
+    else:
+        os.environ[_VARIABLE] = wished
 
 
 def _quiet_and_quick() -> None:

@@ -11,7 +11,8 @@ from mlops.verdict import Finding, Outcome, Severity
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = 8
+_BY_CHANCE = 1e-6
+"""A column is called empty on one side where the other side's share of gaps makes that rarer than this."""
 
 
 def judge_label(values: pd.Series | None, *, label: str, model: str) -> Finding:
@@ -34,6 +35,34 @@ def judge_label(values: pd.Series | None, *, label: str, model: str) -> Finding:
         message=f"the label {label!r} of {model} {problem}",
         n=None if values is None else len(values),
         next_step=step,
+    )
+
+
+def judge_sides(train: pd.DataFrame, holdout: pd.DataFrame) -> tuple[Finding, ...]:
+    """The columns that are empty on one side of the split and were not by chance; or one finding that none is."""
+    share = {"training": train.isna().mean(), "held-out": holdout.isna().mean()}
+    rows = {"training": len(train), "held-out": len(holdout)}
+    found = []
+    for side, other in (("held-out", "training"), ("training", "held-out")):
+        for name in train.columns:
+            if share[side][name] == 1.0 and share[other][name] ** rows[side] < _BY_CHANCE:
+                message = f"column {name!r} is empty in all {rows[side]:,} {side} rows, and not in the {other} rows"
+                found.append(_side(Outcome.FAIL, message, rows[side], subject=str(name)))
+    if found:
+        return tuple(found)
+    message = f"none of {len(train.columns)} columns is empty on one side of the split alone"
+    return (_side(Outcome.PASS, message, sum(rows.values())),)
+
+
+def _side(outcome: Outcome, message: str, n: int, *, subject: str = "") -> Finding:
+    return Finding(
+        check="data.sides",
+        outcome=outcome,
+        severity=Severity.WARN,
+        subject=subject,
+        message=message,
+        n=n,
+        next_step="ask whether its feed began or stopped; ignore=[…] leaves it out" if subject else "",
     )
 
 

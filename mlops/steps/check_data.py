@@ -69,7 +69,9 @@ def check_table(
     """The verdict over a model's table: deepchecks' train-test suite, and drift since the champion was trained."""
     contract = msgspec.json.decode(workspace.objects.get(assembled.outputs["contract"]), type=Contract)
     train, holdout = (workspace.frame(assembled.outputs[side]) for side in ("train", "holdout"))
-    found = list(_value_skew(workspace, contract, train, holdout, champion))
+    inputs = [column.name for column in contract.columns]
+    found = [*gate.judge_sides(train[inputs], holdout[inputs])]
+    found += _value_skew(workspace, contract, train, holdout, champion)
     if deepchecks is None:
         found += suites.skipped("train_test", _SWITCHED_OFF)
     else:

@@ -168,3 +168,11 @@ def test_a_dead_server_is_an_outside_error_that_says_where_we_looked(tmp_path, m
         Ledger(tmp_path, "shop")
     assert caught.value.exit_code == 4
     assert "MLFLOW_TRACKING_URI" in caught.value.next_step
+
+
+def test_opening_a_ledger_wishes_nothing_for_the_next_one(tmp_path, monkeypatch):
+    """MLflow writes the URI into the environment, where the next project would take it for the user's."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    first, second = (Ledger(tmp_path / name / ".mlops", name) for name in ("first", "second"))
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert first.uri != second.uri
