@@ -125,8 +125,11 @@ def loads(data: bytes, *, trusted: Sequence[str] = (), name: str = "the model") 
 
 def _untrusted(foreign: Sequence[str], trusted: Sequence[str], name: str) -> GateFailed:
     listed = ", ".join(json.dumps(t) for t in [*trusted, *foreign])
+    message = f"{name} holds {'a type' if len(foreign) == 1 else 'types'} that nobody trusts: {', '.join(foreign)}"
+    if any("<" in t for t in foreign):  # a lambda, or a function inside a function: no name leads to it
+        return GateFailed(message, next_step="write it as a function with a name, at the top level of a module")
     return GateFailed(
-        f"{name} holds {'a type' if len(foreign) == 1 else 'types'} that nobody trusts: {', '.join(foreign)}",
+        message,
         next_step=f"if you wrote or know it, put trusted = [{listed}] under [tool.mlops.package] in pyproject.toml",
     )
 

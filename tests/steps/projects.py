@@ -56,10 +56,10 @@ class ModelProject:
     def write(self, name: str, text: str) -> None:
         (self.root / name).write_text(textwrap.dedent(text), encoding="utf-8")
 
-    def declare(self, body: str, declaration: str = "label='y'") -> Model:
-        """Write the model's module; `body` is the body of its function, `declaration` the decorator's arguments."""
+    def declare(self, body: str, declaration: str = "label='y'", *, before: str = "") -> Model:
+        """Write the model's module: the body of its function, the decorator's arguments, and what stands before."""
         code = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
-        head = f"{IMPORTS}\n@model(source='table', {declaration})\ndef risk_v1(X, y, params):\n"
+        head = f"{IMPORTS}\n{before}\n@model(source='table', {declaration})\ndef risk_v1(X, y, params):\n"
         (self.root / "models" / "risk.py").write_text(f"{head}{code}\n", encoding="utf-8")
         return self.workspace.catalog.models["risk_v1"]
 
@@ -74,9 +74,7 @@ class ModelProject:
         return record
 
     def train(self, model: Model, assembled: Record, **settings: object) -> Record:
-        return train(
-            self.workspace, model=model, assembled=assembled, settings=ModelSettings(**settings), seed=7
-        )
+        return train(self.workspace, model=model, assembled=assembled, settings=ModelSettings(**settings), seed=7)
 
     def package(self, model: Model, trained: Record, assembled: Record, **settings: object) -> Record:
         return package(
