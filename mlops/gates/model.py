@@ -312,8 +312,12 @@ def _alone(
         # No class weights: an honest tree on a rare class stays with the frequent one, a leak does not.
         tree = DecisionTreeClassifier(max_leaf_nodes=max(8, 2 * classes), min_samples_leaf=least, random_state=0)
         return float(balanced_accuracy_score(labels[1], tree.fit(x, y).predict(second)))
+    if len(labels[1]) < 2 or not np.ptp(labels[1]):
+        return 0.0
     tree = DecisionTreeRegressor(max_leaf_nodes=256, min_samples_leaf=least, random_state=0)
-    return float(r2_score(labels[1], tree.fit(x, y).predict(second))) if len(labels[1]) > 1 else 0.0
+    # A tree answers in steps; a line sees an amount that was only scaled.
+    line = np.corrcoef(second[:, 0], labels[1])[0, 1] ** 2 if np.ptp(second) else 0.0
+    return max(float(r2_score(labels[1], tree.fit(x, y).predict(second))), float(line))
 
 
 def _codes(train: pd.Series, holdout: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
