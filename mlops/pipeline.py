@@ -353,7 +353,13 @@ class Pipeline:
             needs=(release,),
             after=self._earlier(model),
             run=lambda done: self._live(model, environment, str(done[release].facts["release"])),
+            ingredients=lambda done: {"release": done[release].facts["release"], "environment": environment},
+            still=lambda record: self._stands(model, environment, str(record.facts["release"])),
         )
+
+    def _stands(self, model: Model, environment: str, release: str) -> bool:
+        live = chosen.target(self.workspace, environment).standing(model.family).live
+        return live == release or self._overtaken(model, environment, release)
 
     def _live(self, model: Model, environment: str, release: str) -> Record:
         if self._overtaken(model, environment, release):

@@ -35,7 +35,7 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
         with Pipeline(workspace, wish, push, recorder, index, observer) as pipeline:
             ended = Executor(index, workspace.objects, recorder, observer).run(pipeline.tasks())
         report = _report(wish, ended.records)
-        if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
+        if wish.environment and any(r.step == "deploy" and not r.reused for r in ended.records):
             to = wish.environment
             recorder.call(lambda ledger, _: write_events(workspace, to, ledger))
         outcome = report.outcome if not ended.errors else Outcome.FAIL

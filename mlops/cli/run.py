@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -55,7 +58,17 @@ def command(
 def _what_next(root: Path, environment: str) -> None:
     from mlops.cli.examples import request_line
 
+    myself = _myself()
     click.echo("\nnext:")
-    click.echo(f"  mlops serve {environment}")
+    click.echo(f"  {myself} serve {environment}")
     click.echo(f"  {request_line(root, environment)}")
-    click.echo(f"  mlops rollback {environment}")
+    click.echo(f"  {myself} rollback {environment}")
+
+
+def _myself() -> str:
+    """How to call this command again: `mlops` where the shell finds it, else by its path."""
+    found = shutil.which("mlops")
+    own = Path(sys.argv[0])
+    if own.name != "mlops" or (found and Path(found).resolve() == own.resolve()):
+        return "mlops"
+    return os.path.relpath(own)
