@@ -1,0 +1,1 @@
+"""Feature functions, the data that they read, and its schema."""
