@@ -71,4 +71,5 @@ def _myself() -> str:
     own = Path(sys.argv[0])
     if own.name != "mlops" or (found and Path(found).resolve() == own.resolve()):
         return "mlops"
-    return os.path.relpath(own)
+    shorter = os.path.relpath(own)
+    return str(own) if shorter.startswith("..") else shorter
