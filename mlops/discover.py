@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 from mlops.config import Config
 from mlops.declare import Check, Declared, FeatureView, Model, OnDemand
@@ -106,6 +109,16 @@ def with_root_first(root: Path) -> None:
         if name.partition(".")[0] in FOLDERS and not _is_below(module, root):
             del sys.modules[name]
     importlib.invalidate_caches()
+    for name in FOLDERS:
+        if name not in sys.modules and (root / name).is_dir() and not (root / name / "__init__.py").exists():
+            sys.modules[name] = _package(name, root / name)
+
+
+def _package(name: str, folder: Path) -> ModuleType:
+    """A package for a folder without `__init__.py`: a `features` with one, anywhere on the path, would win over it."""
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    return importlib.util.module_from_spec(spec)
 
 
 def _is_below(module: object, root: Path) -> bool:
@@ -126,7 +139,7 @@ def _declared_in(root: Path, path: Path) -> Iterator[Declared]:
         module = importlib.import_module(name)
     except DeclarationError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeclarationError(
             f"{_line_of(error, path, root)}: cannot import {name}: {type(error).__name__}: {error}",
             next_step="mend that line; `python -c 'import " + name + "'` shows the whole traceback",
@@ -138,7 +151,7 @@ def _declared_in(root: Path, path: Path) -> Iterator[Declared]:
             yield replace(declared, origin=where)
 
 
-def _line_of(error: Exception, path: Path, root: Path) -> str:
+def _line_of(error: BaseException, path: Path, root: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(Path(error.filename), root)}:{error.lineno}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from mlops.adapters.index import Index
 from mlops.adapters.objects import ObjectStore
-from mlops.errors import MlopsError
+from mlops.errors import GateFailed, MlopsError
 from mlops.keys import key_of
 from mlops.verdict import Record
 
@@ -28,14 +28,15 @@ Records = Mapping[str, Record]
 class Task:
     """A step on a subject. `needs` are tasks whose records it reads, `after` tasks that must only be over.
 
-    `ingredients` gives what the key is made of, out of the needs' records; None: it runs every time, and says by
-    a record marked as reused that it found its work done.
+    `version` is the step's own: it rises when the step's meaning changes, and with it every key. `ingredients` gives
+    what else the key is made of, out of the needs' records; None: the task runs every time.
     `judging` tasks go on after a gate has said no; building ones do not start. `still` says whether what an
     earlier record tells of is there outside the store.
     """
 
     step: str
     subject: str
+    version: int = 1
     run: Callable[[Records], Record]
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
@@ -152,19 +153,14 @@ class Executor:
         order.done(task.name)
 
     def _compute(self, task: Task, needs: Records) -> Record:
-        key = (
-            "" if task.ingredients is None else key_of(task.step, {"subject": task.subject, **task.ingredients(needs)})
-        )
+        key = _key(task, needs)
         known = self._known(key, task)
         if known is not None:
             return known
-        if key:
-            self._recorder.warm()
+        self._recorder.warm()
         self._observer.started(task.name)
         began, clock = time.time(), time.monotonic()
-        record = task.run(needs)
-        if record.reused:
-            return record
+        record = _result(task, needs)
         record = dataclasses.replace(record, key=key, started=began, seconds=time.monotonic() - clock)
         if key and (record.verdict is None or record.verdict.accepted):
             self._index.add(record)
@@ -179,6 +175,22 @@ class Executor:
             self._index.forget(key)
             return None
         return dataclasses.replace(record, reused=True)
+
+
+def _key(task: Task, needs: Records) -> str:
+    if task.ingredients is None:
+        return ""
+    return key_of(task.step, {"subject": task.subject, "version": task.version, **task.ingredients(needs)})
+
+
+def _result(task: Task, needs: Records) -> Record:
+    try:
+        return task.run(needs)
+    except SystemExit as error:  # a user's function asked for it; leaving with its code could look like a pass
+        raise GateFailed(
+            f"{task.name} was ended by sys.exit({error.code!r}) in the code that it calls",
+            next_step="let that code raise an exception that says what is wrong",
+        ) from error
 
 
 def _ordered(tasks: Sequence[Task]) -> TopologicalSorter[str]:

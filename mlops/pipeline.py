@@ -132,6 +132,7 @@ class Pipeline:
 
         return Task(
             step="snapshot",
+            version=snapshot.VERSION,
             subject=source,
             run=lambda _: snapshot.snapshot(self.workspace, source=source),
             ingredients=None if identity is None else (lambda _: {"source": identity}),
@@ -142,6 +143,7 @@ class Pipeline:
         sources = tuple(dict.fromkeys(view.source for view in catalog.views.values()))
         return Task(
             step="check-features",
+            version=check_features.VERSION,
             subject="",
             needs=tuple(f"snapshot:{name}" for name in sources),
             judging=True,
@@ -159,6 +161,7 @@ class Pipeline:
         taken = f"snapshot:{source}"
         return Task(
             step="check-data",
+            version=check_data.VERSION,
             subject=source,
             needs=(taken,),
             judging=True,
@@ -172,6 +175,7 @@ class Pipeline:
         taken = f"snapshot:{view.source}"
         return Task(
             step="build-features",
+            version=build_features.VERSION,
             subject=view.name,
             needs=(taken,),
             run=lambda done: build_features.build_features(self.workspace, view=view, snapshot=done[taken]),
@@ -186,6 +190,7 @@ class Pipeline:
         settings = self._settings(model)
         return Task(
             step="assemble",
+            version=assemble.VERSION,
             subject=model.name,
             needs=(taken, *(f"build-features:{v.name}" for v in views)),
             run=lambda done: assemble.assemble(
@@ -203,6 +208,7 @@ class Pipeline:
         settings = self._settings(model)
         return Task(
             step="train",
+            version=train.VERSION,
             subject=model.name,
             needs=(table,),
             run=lambda done: train.train(
@@ -220,6 +226,7 @@ class Pipeline:
         table = f"assemble:{model.name}"
         return Task(
             step="check-data",
+            version=check_data.VERSION,
             subject=model.name,
             needs=(table,),
             after=self._earlier(model),
@@ -256,6 +263,7 @@ class Pipeline:
 
         return Task(
             step="check-model",
+            version=check_model.VERSION,
             subject=model.name,
             needs=(table, fit, *built),
             after=self._earlier(model),
@@ -271,6 +279,7 @@ class Pipeline:
         sources = ingredients.travelling(self.workspace, model)
         return Task(
             step="package",
+            version=package.VERSION,
             subject=model.name,
             needs=(table, fit),
             run=lambda done: package.package(
@@ -288,6 +297,7 @@ class Pipeline:
         bento = f"package:{model.name}"
         return Task(
             step="check-service",
+            version=check_service.VERSION,
             subject=model.name,
             needs=(bento,),
             judging=True,
@@ -335,6 +345,7 @@ class Pipeline:
 
         return Task(
             step="register",
+            version=register.VERSION,
             subject=model.name,
             needs=(*snapshots, *names.values(), *gates),
             run=run,
@@ -349,6 +360,7 @@ class Pipeline:
         release = f"register:{model.name}"
         return Task(
             step="deploy",
+            version=deploy.VERSION,
             subject=model.name,
             needs=(release,),
             after=self._earlier(model),
@@ -365,7 +377,7 @@ class Pipeline:
         if self._overtaken(model, environment, release):
             facts = {"environment": environment, "release": release, "changed": False}
             summary = f"{environment}: {release} was live before a newer version"
-            return Record(step="deploy", subject=model.name, facts={**facts, "summary": summary}, reused=True)
+            return Record(step="deploy", subject=model.name, facts={**facts, "summary": summary})
         record = deploy.deploy(
             self.workspace,
             environment=environment,
@@ -373,10 +385,9 @@ class Pipeline:
             reason=self.wish.reason,
             prepare=lambda manifest, online: publish_features(self.workspace, self.index, manifest, online),
         )
-        changed = bool(record.facts["changed"])
-        how = "is live" if changed else "was live already"
+        how = "is live" if record.facts["changed"] else "was live already"
         facts = {**record.facts, "summary": f"{environment}: {release} {how}"}
-        return dataclasses.replace(record, subject=model.name, facts=facts, reused=not changed)
+        return dataclasses.replace(record, subject=model.name, facts=facts)
 
     def _overtaken(self, model: Model, environment: str, release: str) -> bool:
         """Whether the release has been live and a newer version of the same wish follows: going back is rollback's."""

@@ -63,6 +63,7 @@ def test_a_declared_function_is_still_a_plain_function(project):
         (FEATURES.replace('"amount", ', ""), "", "shop.py:8", "one input for each argument"),
         (FEATURES + "\n    1 / 0\n", "", "shop.py:12", "ZeroDivisionError"),
         (FEATURES + "\n    def (\n", "", "shop.py:12", "SyntaxError"),
+        (FEATURES + "\n    raise SystemExit(0)\n", "", "shop.py:12", "SystemExit"),
         (FEATURES, MODEL.replace('"ratio_v1"', '"ratoi_v1"'), "churn.py:9", "did you mean 'ratio_v1'?"),
         (FEATURES, MODEL.replace("churn_v2", "churn_v1"), "churn.py:10", "declared already at"),
         (

@@ -145,13 +145,24 @@ def test_a_bug_is_raised_and_not_hidden_in_a_report(run):
         run(task("a", action=lambda: 1 / 0))
 
 
-def test_a_task_without_a_key_that_finds_its_work_done_opens_no_ledger(run):
-    done = Task(step="deploy", subject="", run=lambda _: Record(step="deploy", subject="", reused=True))
-    ended, watch = run(done)
-    assert [r.reused for r in ended.records] == [True]
-    assert (watch.warmed, watch.recorded) == (0, [])
+def test_a_step_whose_meaning_changed_is_computed_again(run):
+    def made(version):
+        return Task(
+            step="a", subject="", version=version, run=lambda _: Record(step="a", subject=""), ingredients=lambda _: {}
+        )
+
+    run(made(1))
+    assert run(made(1))[1].computed == []
+    assert run(made(2))[1].computed == ["a"]
 
 
-def test_a_task_without_a_key_that_did_something_is_recorded(run):
-    _, watch = run(Task(step="deploy", subject="", run=lambda _: Record(step="deploy", subject="")))
-    assert watch.recorded == ["deploy"]
+@pytest.mark.parametrize("code", [0, None, "done"])
+def test_users_code_that_exits_fails_the_task_and_not_the_process(run, code):
+    """`sys.exit(0)` in a feature function would end the command as if all were well."""
+
+    def leave():
+        raise SystemExit(code)
+
+    ended, _ = run(task("a", action=leave), task("b", "a"))
+    assert "sys.exit" in ended.errors[0].message
+    assert set(ended.skipped) == {"a", "b"}
