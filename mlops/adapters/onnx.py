@@ -126,12 +126,25 @@ def _finished(model: onnx.ModelProto, *, classifier: bool, probabilities: bool) 
     if classifier and not probabilities:
         del graph.output[1:]
     for output, name in zip(graph.output, (LABEL, PROBABILITIES), strict=False):
-        _rename(model, output.name, name)
+        if classifier and name == LABEL:
+            _rename(model, output.name, name)
+        else:
+            _cast(model, output, name)
         output.name = name
     _settle_trees(model)
     model.ir_version = min(model.ir_version, _IR_VERSION)
     model.doc_string = ""
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _cast(model: onnx.ModelProto, output: onnx.ValueInfoProto, name: str) -> None:
+    """Give an output in double: skl2onnx declares its type before it knows what the graph computes with."""
+    from onnx import TensorProto, helper
+
+    computed = f"{name}_computed"
+    _rename(model, output.name, computed)
+    output.type.tensor_type.elem_type = TensorProto.DOUBLE
+    model.graph.node.append(helper.make_node("Cast", [computed], [name], name=f"{name}_cast", to=TensorProto.DOUBLE))
 
 
 def _settle_trees(model: onnx.ModelProto) -> None:
