@@ -51,7 +51,22 @@ def sound(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def project(sound, tmp_path) -> Path:
+    """The project, fresh: nothing has run in it."""
     return Path(shutil.copytree(sound, tmp_path / "churn"))
+
+
+@pytest.fixture(scope="module")
+def trained_once(sound, tmp_path_factory) -> Path:
+    folder = Path(shutil.copytree(sound, tmp_path_factory.mktemp("trained") / "churn"))
+    ran = mlops("train", cwd=folder)
+    assert ran.code == 0, ran
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path) -> Path:
+    """The project with a training behind it, which the next run of the unbroken project may use again."""
+    return Path(shutil.copytree(trained_once, tmp_path / "churn"))
 
 
 def demand(done: Done, code: int, *said: str) -> None:
@@ -95,7 +110,7 @@ class TestTables:
     @pytest.mark.parametrize(
         ("change", "code", "said"),
         [
-            (lambda lines: [line.rpartition(",")[0] for line in lines], 1, ("left",)),
+            (lambda lines: [line.rpartition(",")[0] for line in lines], 2, ("no label column 'left'",)),
             (cells("left", 1), 1, ("left", "1")),
             (cells("left", ""), 1, ("left",)),
             (lambda lines: [*lines[:9], f"{lines[9]},7", *lines[10:]], 1, ("customers.csv:10 has 6 fields",)),
@@ -111,7 +126,8 @@ class TestTables:
         ],
         ids=["label-gone", "label-constant", "label-null", "ragged", "mixed", "header-only", "empty", "time", "twice"],
     )
-    def test_an_unsound_table_is_refused_and_the_next_run_works(self, project, change, code, said):
+    def test_an_unsound_table_is_refused_and_the_next_run_works(self, trained, change, code, said):
+        project = trained
         whole = (project / "customers.csv").read_text()
         breaks(project, change)
         demand(mlops("train", cwd=project), code, *said)
@@ -119,6 +135,11 @@ class TestTables:
         (project / "customers.csv").write_text(whole)
         again = mlops("train", cwd=project)
         assert again.code == 0, again
+
+    def test_a_label_that_is_gone_is_a_schema_skew_to_the_whole_run(self, trained):
+        breaks(trained, lambda lines: [line.rpartition(",")[0] for line in lines])
+        demand(mlops("run", cwd=trained), 1, "left")
+        assert leftovers(trained) == []
 
     def test_a_wrong_encoding_names_byte_line_and_likely_encoding(self, project):
         breaks(project, cells("plan", lambda n, v: "größer" if n == 3 else v))
@@ -156,7 +177,8 @@ class TestTraining:
         ],
         ids=["raises", "none", "unfitted"],
     )
-    def test_a_training_function_that_fails_is_named_and_the_next_run_works(self, project, body, said):
+    def test_a_training_function_that_fails_is_named_and_the_next_run_works(self, trained, body, said):
+        project = trained
         module = project / "models/churn.py"
         whole = module.read_text()
         head, mark, _ = whole.partition("    encode = ")
