@@ -29,8 +29,8 @@ class Ratio:
         """One line of the table."""
         mark = "✓" if self.ratio <= self.goal else "✗"
         return (
-            f"{mark} {self.promise:<4} {self.name:<44} ours {self.ours:8.3f} {self.unit}   rival {self.rivals:8.3f} {self.unit}"
-            f"   ratio {self.ratio:6.3f}   goal <= {self.goal}"
+            f"{mark} {self.promise:<4} {self.name:<44} ours {self.ours:8.3f} {self.unit}   "
+            f"rival {self.rivals:8.3f} {self.unit}   ratio {self.ratio:6.3f}   goal <= {self.goal}"
         )
 
 

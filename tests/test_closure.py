@@ -27,8 +27,22 @@ SHOP = """
 """
 FILES = {
     "features/shop.py": SHOP,
-    "features/windows.py": "def rolled(frame, days):\n    return _inner(frame)\n\ndef _inner(frame):\n    return frame\n",
-    "features/units.py": "FACTOR = 100\n\ndef to_cents(frame):\n    return frame * FACTOR\n\ndef unused():\n    return 1\n",
+    "features/windows.py": """
+        def rolled(frame, days):
+            return _inner(frame)
+
+        def _inner(frame):
+            return frame
+        """,
+    "features/units.py": """
+        FACTOR = 100
+
+        def to_cents(frame):
+            return frame * FACTOR
+
+        def unused():
+            return 1
+        """,
 }
 
 

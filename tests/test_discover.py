@@ -96,7 +96,9 @@ def test_two_projects_in_one_process_do_not_mix(project, tmp_path):
     (other / "features").mkdir(parents=True)
     (other / "pyproject.toml").write_text("[tool.mlops]\n" + SOURCE)
     (other / "features" / "shop.py").write_text(
-        'from mlops import feature_view\n@feature_view(source="orders", entity="a", timestamp="b")\ndef else_v1(o): return o\n'
+        "from mlops import feature_view\n"
+        '@feature_view(source="orders", entity="a", timestamp="b")\n'
+        "def else_v1(orders): return orders\n"
     )
     assert list(found(other).views) == ["else_v1"]
 

@@ -56,7 +56,9 @@ def task(step, *needs, outcome=None, judging=False, version=1, action=None, **mo
             action()
         return Record(step=step, subject="") if outcome is None else judged(step, outcome)
 
-    ingredients = lambda done: {"version": version, "needs": {n: r.key for n, r in done.items()}}
+    def ingredients(done):
+        return {"version": version, "needs": {n: r.key for n, r in done.items()}}
+
     return Task(step=step, subject="", run=go, needs=needs, judging=judging, ingredients=ingredients, **more)
 
 

@@ -19,9 +19,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(sys.argv[1])
 sys.path.insert(0, str(ROOT))
-os.environ |= {"BENTOML_HOME": str(FOLDER / "bentoml"), "BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+os.environ |= {"BENTOML_HOME": str(FOLDER / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
-subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/features"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+tests = [sys.executable, "-m", "pytest", "-q", "tests/features"]
+subprocess.run(tests, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 import pandas as pd  # noqa: E402
 from sklearn.metrics import average_precision_score  # noqa: E402

@@ -20,9 +20,13 @@ def index(tmp_path):
 
 def test_a_record_comes_back_whole(index):
     finding = Finding(check="c", outcome=Outcome.PASS, message="m", interval=(0.1, 0.2), rows=(1, "a"), measured=0.15)
-    verdict = Verdict(gate="g", subject="s", findings=(finding,))
     record = Record(
-        step="train", subject="fraud_v1", key="k", outputs={"model": "ab"}, metrics={"r2": 0.5}, verdict=verdict
+        step="train",
+        subject="fraud_v1",
+        key="k",
+        outputs={"model": "ab"},
+        metrics={"r2": 0.5},
+        verdict=Verdict(gate="g", subject="s", findings=(finding,)),
     )
     index.add(record)
     assert index.find("k") == record
@@ -41,7 +45,8 @@ def test_the_newest_record_of_a_step_is_found(index):
 def test_processes_that_write_at_once_lose_nothing(index, tmp_path):
     """PROMISES 13, a part: four processes, fifty records each."""
     code = (
-        "import sys; from pathlib import Path; from mlops.adapters.index import Index; from mlops.verdict import Record\n"
+        "import sys; from pathlib import Path\n"
+        "from mlops.adapters.index import Index; from mlops.verdict import Record\n"
         "index = Index(Path(sys.argv[1]))\n"
         "for n in range(50): index.add(Record(step='s', subject='', key=f'{sys.argv[2]}-{n}'))\n"
     )

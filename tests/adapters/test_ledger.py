@@ -34,17 +34,37 @@ CONTRACT = Contract(
 
 def manifest(name="fraud_v1-aaaa"):
     return Manifest(
-        release=name, model="fraud_v1", form="onnx", task="binary", metric="roc_auc", commit="c" * 40, dirty=False, code="d",
-        environment="e", snapshot={"payments": "ab" * 32}, features={"spend_v1": "ff"}, metrics={"roc_auc": 0.8}, params={"depth": 3},
-        evidence={"check-model:fraud_v1": "pass"}, files={},
-    )  # fmt: skip
+        release=name,
+        model="fraud_v1",
+        form="onnx",
+        task="binary",
+        metric="roc_auc",
+        commit="c" * 40,
+        dirty=False,
+        code="d",
+        environment="e",
+        snapshot={"payments": "ab" * 32},
+        features={"spend_v1": "ff"},
+        metrics={"roc_auc": 0.8},
+        params={"depth": 3},
+        evidence={"check-model:fraud_v1": "pass"},
+        files={},
+    )
 
 
 def event(to, action="deploy"):
     return Event(
-        at=datetime.now(UTC).isoformat(), action=action, environment="staging", family="fraud", to=to, previous="", who="ann",
-        reason="because", outcome="done", seconds=0.5,
-    )  # fmt: skip
+        at=datetime.now(UTC).isoformat(),
+        action=action,
+        environment="staging",
+        family="fraud",
+        to=to,
+        previous="",
+        who="ann",
+        reason="because",
+        outcome="done",
+        seconds=0.5,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +75,21 @@ def server(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/server.db",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     process = subprocess.Popen(
         command,
@@ -101,10 +133,16 @@ def test_a_step_is_a_child_run_with_parameters_metrics_datasets_and_verdict(ledg
     parent = ledger.begin("run", {"mlops.commit": "abc"})
     finding = Finding(check="floor", outcome=Outcome.FAIL, message="0.3 is below 0.4")
     record = Record(
-        step="check-model", subject="fraud_v1", key="k" * 64, params={"depth": 3}, metrics={"roc_auc": 0.3}, started=time.time(), seconds=1.5,
+        step="check-model",
+        subject="fraud_v1",
+        key="k" * 64,
+        params={"depth": 3},
+        metrics={"roc_auc": 0.3},
+        started=time.time(),
+        seconds=1.5,
         facts={"datasets": {"payments": {"digest": "ab" * 32, "origin": "payments.csv"}}},
         verdict=Verdict(gate="check-model", subject="fraud_v1", findings=(finding,)),
-    )  # fmt: skip
+    )
     run = ledger.client.get_run(ledger.record(record, parent, {"mlops.commit": "abc"}))
     assert run.data.tags["mlflow.parentRunId"] == parent
     assert run.data.tags["mlops.key"] == "k" * 64
