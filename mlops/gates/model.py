@@ -124,11 +124,11 @@ def floor_below(value: float) -> float:
 
 
 def judge_baseline(metric: str, answers: Answers, classes: int, labels: NDArray[np.float64]) -> Finding:
-    """Whether the model beats a constant answer that is drawn from the training labels, on the same rows."""
-    baseline = measure(metric, constant(answers, classes, labels))
+    """Whether the model beats the best constant answer, known from the training labels, on the same rows."""
+    baseline = max((measure(metric, one) for one in constants(answers, classes, labels)), key=_value)
     measured = measure(metric, answers)
     found = compare(measured, baseline, margin=math.inf)
-    what = "the most frequent class and the classes' shares" if classes else "the mean"
+    what = "one class, or the classes' shares" if classes else "the mean"
     said = f"{metric} {measured.value:.4f}, and {baseline.value:.4f} by always answering {what}"
     evidence: dict[str, Any] = {"measured": found.difference, "interval": (found.lower, found.upper), "threshold": 0.0}
     n = measured.influence.size
@@ -141,13 +141,17 @@ def judge_baseline(metric: str, answers: Answers, classes: int, labels: NDArray[
     return _finding("baseline", Outcome.INSUFFICIENT, message, n=n, next_step="hold out more rows", **evidence)
 
 
-def constant(answers: Answers, classes: int, labels: NDArray[np.float64]) -> Answers:
-    """What a model that ignores its inputs says: the training labels' mean, or most frequent class and shares."""
+def constants(answers: Answers, classes: int, labels: NDArray[np.float64]) -> list[Answers]:
+    """What models say that ignore their inputs: the training labels' mean, or each class with the classes' shares."""
     n = answers.actual.size
     if not classes:
-        return Answers(answers.actual, np.full(n, labels.mean()))
-    shares = np.bincount(labels.astype(int), minlength=classes) / labels.size
-    return Answers(answers.actual, np.full(n, float(shares.argmax())), np.tile(shares, (n, 1)))
+        return [Answers(answers.actual, np.full(n, labels.mean()))]
+    shares = np.tile(np.bincount(labels.astype(int), minlength=classes) / labels.size, (n, 1))
+    return [Answers(answers.actual, np.full(n, float(k)), shares) for k in range(classes)]
+
+
+def _value(measured: Measured) -> float:
+    return measured.value if math.isfinite(measured.value) else -math.inf
 
 
 def judge_champion(metric: str, challenger: Answers, champion: Answers, *, margin: float, release: str) -> Finding:
