@@ -24,6 +24,7 @@ TRUSTED: tuple[str, ...] = (
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "builtins.object",
+    "functools.partial",  # of a function that must be trusted itself, and is not called by loading
     "numpy.number",
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
@@ -66,6 +67,7 @@ TRUSTED: tuple[str, ...] = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils._bunch.Bunch",
+    "sklearn.utils.validation.check_array",
     "sklearn.utils._metadata_requests.MetadataRequest",
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
 )

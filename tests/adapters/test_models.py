@@ -41,6 +41,7 @@ from mlops.errors import GateFailed
 
 X, Y = load_breast_cancer(return_X_y=True)
 X, Y = X[:200], Y[:200]
+X[:, 0] = X[:, 0].round() % 5
 
 HONEST = [
     LogisticRegression(max_iter=5000),
@@ -49,6 +50,7 @@ HONEST = [
     RandomForestClassifier(5, random_state=0),
     GradientBoostingClassifier(n_estimators=5),
     HistGradientBoostingClassifier(max_iter=5),
+    HistGradientBoostingClassifier(max_iter=5, categorical_features=[0]),
     HistGradientBoostingRegressor(max_iter=5),
     make_pipeline(FunctionTransformer(np.log1p), SelectKBest(f_classif, k=4), LogisticRegression(max_iter=5000)),
     make_pipeline(
