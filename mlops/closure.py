@@ -31,25 +31,27 @@ class _Walk:
 
 def code_digest(declared: Declared, root: Path) -> str:
     """The sha256 over all definitions that `declared` reaches in the repository."""
-    walk = _walked(declared, root)
+    return function_digest(declared.module, declared.name, root)
+
+
+def function_digest(module: str, name: str, root: Path) -> str:
+    """The sha256 over all definitions that a function reaches in the repository; that of nothing where it is not."""
+    walk = _Walk(root)
+    _visit(walk, module, name)
     text = "\n".join(f"{module}.{name}={code}" for (module, name), code in sorted(walk.seen.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def code_files(declared: Declared, root: Path) -> tuple[str, ...]:
     """The repository's files that hold the closure, relative to the root, with their packages' `__init__`."""
-    files = set(_walked(declared, root).files)
+    walk = _Walk(root)
+    _visit(walk, declared.module, declared.name)
+    files = set(walk.files)
     for name in list(files):
         for parent in Path(name).parents:
             if parent != Path() and (root / parent / "__init__.py").exists():
                 files.add((parent / "__init__.py").as_posix())
     return tuple(sorted(files))
-
-
-def _walked(declared: Declared, root: Path) -> _Walk:
-    walk = _Walk(root)
-    _visit(walk, declared.module, declared.name)
-    return walk
 
 
 def _visit(walk: _Walk, module: str, name: str) -> None:

@@ -48,6 +48,7 @@ def tested(workspace: Workspace, catalog: Catalog, snapshots: Iterable[Record]) 
     return {
         "code": code(workspace, declared),
         "declared": [declaration(one) for one in declared],
+        "models": [[m.source, m.timestamp, m.label, str(m.label_delay)] for m in catalog.models.values()],
         "tests": _tests(workspace),
         **outputs(*snapshots),
     }
@@ -75,9 +76,10 @@ def built(workspace: Workspace, view: FeatureView, snapshot: Record) -> Ingredie
 
 def joined(workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings) -> Ingredients:
     """assemble: the tables, the on-demand code, how rows are split."""
-    _, computed = workspace.catalog.pinned(model)
+    views, computed = workspace.catalog.pinned(model)
     return {
         **outputs(*records),
+        "views": [declaration(view) for view in views],
         "computed": code(workspace, computed),
         "model": declaration(model),
         "split": [settings.holdout, settings.min_rows],
@@ -92,6 +94,7 @@ def fitted(workspace: Workspace, model: Model, assembled: Record, settings: Mode
         "params": [model.params, settings.params, model.search],
         "budget": [settings.trials, settings.seconds],
         "seed": workspace.config.seed,
+        "severity": dict(workspace.config.severity),
         "trusted": sorted(workspace.config.package.trusted),
     }
 
@@ -161,6 +164,7 @@ def _judging(workspace: Workspace) -> Ingredients:
     checks = workspace.catalog.checks.values()
     return {
         "severity": dict(workspace.config.severity),
+        "seed": workspace.config.seed,
         "deepchecks": workspace.config.deepchecks,
         "checks": code(workspace, checks),
     }

@@ -19,10 +19,10 @@ from typing import Self
 import msgspec
 
 from mlops import champion, ingredients, keys
-from mlops import release as release_layout
 from mlops.adapters.deepchecks import Deepchecks
 from mlops.adapters.index import Index
 from mlops.adapters.sources import fingerprint
+from mlops.closure import function_digest
 from mlops.config import ModelSettings, Source
 from mlops.declare import FeatureView, Model, duration
 from mlops.execution import Observer, Records, Task
@@ -128,7 +128,7 @@ class Pipeline:
         settings = self.workspace.config.sources[source]
         identity = fingerprint(settings, self.workspace.root)
         if identity is None:
-            identity = _fresh(settings)
+            identity = _fresh(settings, self.workspace.root)
 
         return Task(
             step="snapshot",
@@ -353,7 +353,7 @@ class Pipeline:
                 "work": {r.name: [r.key, dict(r.outputs)] for r in done.values()},
                 "ledger": self._ledger,
             },
-            still=lambda record: release_layout.folder(self.workspace.releases, str(record.facts["release"])).is_dir(),
+            still=lambda record: register.is_whole(self.workspace.releases / str(record.facts["release"])),
         )
 
     def _deploy(self, model: Model, environment: str) -> Task:
@@ -436,12 +436,16 @@ class Pipeline:
             return self._deepchecks
 
 
-def _fresh(settings: Source) -> str | None:
+def _fresh(settings: Source, root: Path) -> str | None:
     """A name for a snapshot that is young enough to be used again; None where it has to be taken anew."""
+    module, _, name = (settings.function or "").partition(":")
+    code = function_digest(module, name, root) if name else ""
     age = duration(settings.max_age).total_seconds()
     if age <= 0:
         return None
-    return keys.key_of("source", {"settings": msgspec.to_builtins(settings), "period": int(time.time() // age)})
+    return keys.key_of(
+        "source", {"settings": msgspec.to_builtins(settings), "code": code, "period": int(time.time() // age)}
+    )
 
 
 def _named(manifest: Manifest | None) -> str:

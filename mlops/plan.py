@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.closure import code_digest
+from mlops.closure import code_digest, function_digest
+from mlops.config import Source
 from mlops.declare import Declared
 from mlops.discover import Catalog
 
@@ -30,12 +33,23 @@ class Plan:
         return f"{len(self.models)} of {len(self.models) + len(self.untouched)} models need work since {self.base}."
 
 
-def affected(catalog: Catalog, root: Path, base_root: Path, *, base: str, changed: tuple[str, ...]) -> Plan:
-    """Compare the project in `root` with the tree of `base`, checked out in `base_root`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trees:
+    """The project in `root`, the tree of the revision `base` in `base_root`, and the paths that differ."""
 
-    `changed` are the paths that differ. A settings file or a schema affects every model that it may concern;
-    code affects what reaches it, function by function, so a comment affects nothing.
+    root: Path
+    base_root: Path
+    base: str
+    changed: tuple[str, ...]
+
+
+def affected(catalog: Catalog, sources: Mapping[str, Source], trees: Trees) -> Plan:
+    """What differs between two trees, and what reads it.
+
+    A settings file affects every model; a source's table, schema or function affects those that read it; code
+    affects what reaches it, function by function, so a comment affects nothing.
     """
+    root, base_root, changed = trees.root, trees.base_root, trees.changed
     views = _differing(catalog.views, root, base_root)
     computed = _differing(catalog.on_demands, root, base_root)
     settings = next((path for path in changed if path in _EVERYTHING), "")
@@ -43,13 +57,26 @@ def affected(catalog: Catalog, root: Path, base_root: Path, *, base: str, change
     for name, model in catalog.models.items():
         pinned_views, pinned_computed = catalog.pinned(model)
         touched = [d.name for d in (*pinned_views, *pinned_computed) if d.name in views or d.name in computed]
-        schema = next((p for p in changed if Path(p).name == f"{model.source}.schema.yaml"), "")
+        read = dict.fromkeys([model.source, *(view.source for view in pinned_views)])
+        moved = ", ".join(found for found in (_moved(name, sources[name], trees) for name in read) if found)
         own = code_digest(model, root) != code_digest(model, base_root)
-        reason = settings or schema or ", ".join(touched) or (f"{name} itself" if own else "")
+        reason = settings or moved or ", ".join(touched) or (f"{name} itself" if own else "")
         if reason:
             models[name] = f"changed: {reason}"
     untouched = tuple(name for name in catalog.models if name not in models)
-    return Plan(base=base, views={**views, **computed}, models=models, untouched=untouched)
+    return Plan(base=trees.base, views={**views, **computed}, models=models, untouched=untouched)
+
+
+def _moved(name: str, source: Source, trees: Trees) -> str:
+    """What of a source differs: its schema, its files as far as they are in the repository, or its function."""
+    schema = source.schema or f"features/{name}.schema.yaml"
+    place = posixpath.normpath(source.path) if source.path else ""
+    for path in trees.changed:
+        if path in (schema, place) or (place and (path.startswith(f"{place}/") or fnmatch.fnmatch(path, place))):
+            return path
+    module, _, function = (source.function or "").partition(":")
+    now, before = (function_digest(module, function, root) for root in (trees.root, trees.base_root))
+    return str(source.function) if now != before else ""
 
 
 def _differing(declared: Mapping[str, Declared], root: Path, base_root: Path) -> dict[str, str]:

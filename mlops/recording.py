@@ -7,6 +7,7 @@ everything was computed before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mlops.adapters import files
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, OutsideError
 from mlops.verdict import Outcome, Record
 
 if TYPE_CHECKING:
@@ -108,15 +109,20 @@ class Recorder:
         ledger = Ledger(self.workspace.home, self.workspace.config.name)
         self._bury_killed(ledger)
         run = ledger.begin(f"{self.push.command} {self.push.commit[:8]}".strip(), self.push.tags())
-        files.write_atomically(self._marker, json.dumps({"run": run, "pid": os.getpid()}).encode())
+        marker = {"run": run, "pid": os.getpid(), "ledger": ledger.uri}
+        files.write_atomically(self._marker, json.dumps(marker).encode())
         return ledger, run
 
     def _bury_killed(self, ledger: Ledger) -> None:
         """A run that was killed could not say so: the next one says it for it."""
         for marker in self.workspace.home.glob("run-*.json"):
-            left = json.loads(marker.read_bytes())
-            if not _alive(int(left["pid"])):
-                ledger.killed(str(left["run"]))
+            try:
+                left = json.loads(marker.read_bytes())
+            except FileNotFoundError:  # its run has ended since, or another one has buried it
+                continue
+            if left["ledger"] == ledger.uri and not _alive(int(left["pid"])):
+                with contextlib.suppress(OutsideError):  # a ledger that does not know the run has nothing to mend
+                    ledger.killed(str(left["run"]))
                 marker.unlink(missing_ok=True)
 
     def _ledger(self) -> tuple[Ledger, str]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops.adapters.lock import locked
 from mlops.contract import Contract
 from mlops.errors import MlopsError, OutsideError
 from mlops.release import Event, Manifest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
     from mlflow.entities.model_registry import ModelVersion
 
+_BUSY = "the ledger is being written"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _PARAM_LENGTH = 500  # what every MLflow backend takes
 _TAG_LENGTH = 4500
@@ -51,8 +53,8 @@ class Ledger:
         from mlflow import MlflowClient
 
         _set_process_wide(self.uri)
-        home.mkdir(parents=True, exist_ok=True)
-        with self._outside():
+        self._lock = home / ".ledger.lock"
+        with self._outside(), locked(self._lock, _BUSY):  # two processes would make the same tables at once
             self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             self.experiment = self._experiment(project, home)
 
@@ -85,10 +87,13 @@ class Ledger:
             self.client.set_terminated(run_id, "FINISHED" if outcome is Outcome.PASS else "FAILED")
 
     def killed(self, run_id: str) -> None:
-        """Close a run whose process is gone."""
+        """Close a run whose process is gone, and those of its steps that were being written."""
+        mine = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
         with self._outside():
-            self.client.set_tag(run_id, "mlops.error", "the process was killed")
-            self.client.set_terminated(run_id, "KILLED")
+            halves = [run.info.run_id for run in self.client.search_runs([self.experiment], mine)]
+            for left in (*halves, run_id):
+                self.client.set_tag(left, "mlops.error", "the process was killed")
+                self.client.set_terminated(left, "KILLED")
 
     def register(
         self, manifest: Manifest, contract: Contract, payload: Path, parent: str, tags: Mapping[str, str]
@@ -98,7 +103,7 @@ class Ledger:
         The release is a run of its own, with the metrics, the datasets and the model as a logged model with
         a signature. A release that is registered already keeps its version.
         """
-        with self._outside():
+        with self._outside(), locked(self._lock, _BUSY):  # two runs of the same work would make two versions of it
             known = self._version_of(manifest)
             if known is not None:
                 return known

@@ -78,13 +78,21 @@ class ObjectStore:
         return msgspec.json.decode(self.get(digest))
 
     def get_tree(self, digest: str, folder: Path) -> None:
-        """Write out the files of a stored folder; `folder` appears whole or not at all."""
+        """Write out the files of a stored folder; `folder` appears whole or not at all.
+
+        A stored folder that lacks a file, or holds a corrupt one, is forgotten: the next run makes it anew.
+        """
         listing: dict[str, str] = self.get_json(digest)
+        try:
+            stored = {name: self.path(content) for name, content in listing.items()}
+        except OutsideError:
+            self._place(digest).unlink(missing_ok=True)
+            raise
         with files.appearing(folder) as temporary:
-            for name, content in listing.items():
+            for name, path in stored.items():
                 target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                files.copy_chunks(self.path(content), target)
+                files.copy_chunks(path, target)
 
     def has(self, digest: str) -> bool:
         """Whether an object is there (its content is checked when it is read)."""

@@ -10,7 +10,7 @@ import warnings
 import click
 
 from mlops.cli.group import mlops
-from mlops.errors import INTERRUPTED, MlopsError
+from mlops.errors import INTERRUPTED, MlopsError, UsageError
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,8 +23,11 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as wanted:
         code = wanted.exit_code
     except click.ClickException as error:
-        error.show()
-        code = 2
+        code = UsageError.exit_code
+        if "--json" in arguments:
+            show(UsageError(error.format_message(), next_step=_help_for(error)), as_json=True)
+        else:
+            error.show()
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; what was computed before is kept, run again to go on", err=True)
         _leave_now(INTERRUPTED)
@@ -46,6 +49,11 @@ def show(error: MlopsError, *, as_json: bool) -> None:
         return
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(f"{error.message}\n  next: {error.next_step}", err=True)
+
+
+def _help_for(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"read `{context.command_path if context else 'mlops'} --help`"
 
 
 def _leave_now(code: int) -> None:

@@ -27,12 +27,13 @@ def command(base: str, as_json: bool, root: Path) -> None:  # noqa: FBT001 - cli
     import msgspec
 
     from mlops.adapters import git
-    from mlops.plan import affected
+    from mlops.plan import Trees, affected
 
     workspace = opened(root)
     changed = git.changed_files(workspace.root, base)
     with git.tree_of(workspace.root, base) as base_root:
-        found = affected(workspace.catalog, workspace.root, base_root, base=base, changed=changed)
+        trees = Trees(root=workspace.root, base_root=base_root, base=base, changed=changed)
+        found = affected(workspace.catalog, workspace.config.sources, trees)
     if as_json:
         click.echo(json.dumps({**msgspec.to_builtins(found), "sentence": found.sentence}, indent=2))
         return

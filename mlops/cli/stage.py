@@ -64,7 +64,7 @@ def judge(
     wish = Wish(command=name, models=chosen, until=until, environment=environment, reason=reason)
     with Display(quiet=machine) as display:
         report, errors = run(workspace, wish, display)
-    if not (machine and errors):
+    if not (machine and _unexplained(report, errors)):
         click.echo(reports.FORMATS["json" if machine else "text"](report))
     leave(report, errors)
     return report
@@ -75,10 +75,15 @@ def leave(report: Report, errors: tuple[MlopsError, ...]) -> None:
 
     A gate's "no" comes before an error of a later step, which it may well explain.
     """
-    code = CODES[report.outcome]
-    if errors and code in (0, NothingToDo.exit_code):
+    if _unexplained(report, errors):
         raise errors[0]
-    for error in errors:
-        click.echo(f"also: {error}", err=True)
+    for sentence in dict.fromkeys(str(error) for error in errors):
+        click.echo(f"also: {sentence}", err=True)
+    code = CODES[report.outcome]
     if code:
         sys.exit(code)
+
+
+def _unexplained(report: Report, errors: tuple[MlopsError, ...]) -> bool:
+    """Whether there are errors, and no gate has said no before them."""
+    return bool(errors) and CODES[report.outcome] in (0, NothingToDo.exit_code)

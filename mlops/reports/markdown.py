@@ -7,6 +7,8 @@ from mlops.verdict import Finding, Report
 
 LIMIT = 60_000  # GitHub ends a comment at 65,536 characters
 
+_CUT = "\n\n… cut; the whole report is in the artifact.\n"
+
 
 def render(report: Report) -> str:
     """Markdown of at most LIMIT characters."""
@@ -23,7 +25,7 @@ def render(report: Report) -> str:
         parts.append(f"| {record.step} | {_cell(record.subject)} | {took} | {_cell(remark(record))} |")
     parts += ["", "</details>", "", *_checks(report)]
     text = "\n".join(parts)
-    return text if len(text) <= LIMIT else text[:LIMIT] + "\n\n… cut; the whole report is in the artifact.\n"
+    return text if len(text) <= LIMIT else text[: LIMIT - len(_CUT)] + _CUT
 
 
 def _checks(report: Report) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from mlops.declare import Model
 from mlops.errors import GateFailed
 from mlops.keys import environment_lock
 from mlops.release import Manifest
+from mlops.serving.integrity import NotWhole, read_manifest, verify
 from mlops.verdict import Record
 from mlops.workspace import Workspace
 
@@ -60,6 +62,15 @@ def register(
         metrics=dict(manifest.metrics),
         run_id=run_id,
     )
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the release in `folder` is there, byte for byte."""
+    try:
+        verify(folder)
+    except NotWhole:
+        return False
+    return True
 
 
 def _demand_verdicts(work: Work) -> None:
@@ -106,8 +117,9 @@ def _placed(workspace: Workspace, manifest: Manifest, work: Work) -> Manifest:
     manifest = dataclasses.replace(manifest, files=within)
     manifest = dataclasses.replace(manifest, release=f"{manifest.model}-{_content(manifest)[:_ID_DIGITS]}")
     folder = layout.folder(workspace.releases, manifest.release)
-    if (folder / layout.MANIFEST).exists():
-        return msgspec.json.decode((folder / layout.MANIFEST).read_bytes(), type=Manifest)
+    if is_whole(folder):
+        return read_manifest(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # what is damaged serves nobody: a release is verified before it is read
     with files.appearing(folder) as temporary:
         workspace.objects.get_tree(digest, temporary / layout.BENTO)
         written = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))

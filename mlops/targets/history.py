@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from mlops.adapters.files import disk_errors, sync, write_atomically
+from mlops.adapters.lock import locked
 from mlops.release import Event
-from mlops.targets.lock import locked
 
 EVENTS, RECORDED = "events.jsonl", "recorded.json"
 _RECORDING = ".recording.lock"
@@ -61,7 +61,8 @@ def unrecorded(folder: Path) -> tuple[Event, ...]:
 def record(folder: Path, into: Callable[[Event], bool]) -> int:
     """Hand the events that the ledger lacks to `into` in order, until it says no; gives how many it took."""
     taken = 0
-    with locked(folder / _RECORDING):  # two at once would tell the ledger twice
+    # Two at once would tell the ledger twice.
+    with locked(folder / _RECORDING, "the ledger is being told of this environment"):
         for event in unrecorded(folder):
             if not into(event):
                 break

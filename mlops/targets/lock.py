@@ -1,52 +1,15 @@
-"""One deployment at a time in an environment: a lock that dies with its process."""
+"""One deployment at a time in an environment."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from mlops.adapters.files import disk_errors
-from mlops.errors import OutsideError
+from mlops.adapters.lock import locked
 
 LOCK = ".lock"
 
 
 def environment_lock(folder: Path, *, seconds: float = 120.0) -> AbstractContextManager[None]:
     """Hold the environment's lock; OutsideError naming the holder when it is not free within `seconds`."""
-    return locked(folder / LOCK, seconds=seconds)
-
-
-@contextmanager
-def locked(file: Path, *, seconds: float = 120.0) -> Iterator[None]:
-    """Hold a lock file; the system lets go of it when the process dies, however it dies."""
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        _take(handle, file, seconds)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(handle)  # which also lets go of the lock
-
-
-def _take(handle: int, file: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                holder = os.pread(handle, 32, 0).decode() or "another process"
-                raise OutsideError(
-                    f"{file.parent.name} is being deployed to or rolled back by process {holder}",
-                    next_step="wait until that is done, then run again",
-                ) from None
-            time.sleep(0.05)
-        else:
-            return
+    return locked(folder / LOCK, f"{folder.name} is being deployed to or rolled back", seconds=seconds)

@@ -1,0 +1,48 @@
+"""A lock between processes that dies with its holder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlops.adapters.files import disk_errors
+from mlops.errors import OutsideError
+
+
+@contextmanager
+def locked(file: Path, busy: str, *, seconds: float = 120.0) -> Iterator[None]:
+    """Hold a lock file; the system lets go of it when the process dies, however it dies.
+
+    OutsideError when it is not free within `seconds`: `busy`, such as "the ledger is being written", and by whom.
+    """
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _take(handle, busy, seconds)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)  # which also lets go of the lock
+
+
+def _take(handle: int, busy: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                holder = os.pread(handle, 32, 0).decode() or "another process"
+                raise OutsideError(
+                    f"{busy} by process {holder}",
+                    next_step="wait until that is done, then run again",
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
