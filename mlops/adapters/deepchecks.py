@@ -245,7 +245,7 @@ def command() -> list[str]:
 
     # Our own interpreter where the pins allow it: then no other one has to be found or fetched.
     version = sys.version_info[:2]
-    python = ["--python", sys.executable] if version in _PYTHONS else ["--python", "3.12"]
+    python = ["--python", sys.executable] if version in _PYTHONS else []  # else the script says which
     return [uv.find_uv_bin(), "run", "--quiet", *python, "--script", str(SCRIPT)]
 
 
