@@ -19,9 +19,9 @@ _RELEVANT = {
     "build-features": ("pandas", "numpy"),
     "assemble": ("pandas", "numpy", "duckdb"),
     "check-data": ("pandas", "pandera"),
-    "train": ("pandas", "numpy", "scikit-learn", "skops", "optuna"),
+    "train": ("pandas", "numpy", "scipy", "scikit-learn", "joblib", "skops", "optuna"),
     "check-model": ("pandas", "numpy", "scikit-learn", "skops"),
-    "package": ("bentoml", "numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops"),
+    "package": ("bentoml", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "skops"),
     "check-service": ("bentoml", "onnxruntime", "numpy"),
 }
 """The packages whose versions can change a step's result."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 import mlops
 from mlops.adapters import git
@@ -21,9 +20,6 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
     """Do what is wished; gives the report, and the errors that stopped tasks."""
     if not wish.models:
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
-    # Threads that spin while they wait for each other take the cores from the steps beside them; read once, when
-    # scikit-learn is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     state = git.state(workspace.root)
     push = Push(
         command=wish.command, commit=state.commit, dirty=state.dirty, branch=state.branch, version=mlops.__version__
