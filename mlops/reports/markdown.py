@@ -45,7 +45,8 @@ def _checks(report: Report) -> list[str]:
 
 
 def _subject(found: Finding) -> str:
-    return f"`{_cell(found.subject)}` " if found.subject else ""
+    plain = " ".join(found.subject.replace("`", "'").split())  # within backticks nothing but a backtick is special
+    return f"`{plain}` " if plain else ""
 
 
 def _cell(text: str) -> str:
