@@ -1,0 +1,97 @@
+"""`mlops selftest`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlops.cli.group import SUMMARIES
+from mlops.cli.options import as_json, complete_models, opened, project
+from mlops.reports.words import seconds
+
+if TYPE_CHECKING:
+    from mlops.steps.selftest import Material, Row
+    from mlops.workspace import Workspace
+
+
+@click.command("selftest", short_help=SUMMARIES["selftest"])
+@click.argument("gates", nargs=-1, metavar="[GATE]…")
+@click.option(
+    "--model", default=None, shell_complete=complete_models, help="Whose data and model.  [default: the first]"
+)
+@as_json
+@project
+def command(gates: tuple[str, ...], model: str | None, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click's way
+    """Plant faults into copies of your data and model, and demand that every gate fires.
+
+    The clean case must pass too. A gate that was loosened until it no longer fires is a wrong row, and exit code 1.
+
+    \b
+    Examples:
+      mlops selftest
+      mlops selftest schema model --json
+    """
+    from mlops.adapters.deepchecks import Deepchecks
+    from mlops.steps.selftest import selftest
+
+    workspace = opened(root)
+    material = _material(workspace, model, quiet=as_json)
+    with contextlib.ExitStack() as ending:
+        checks = ending.enter_context(Deepchecks(workspace.scratch)) if workspace.config.deepchecks else None
+        rows = selftest(workspace, material=material, deepchecks=checks, gates=gates, progress=_told(quiet=as_json))
+    if as_json:
+        click.echo(json.dumps([{**asdict(row), "right": row.right} for row in rows], indent=2))
+    else:
+        _show(rows)
+    sys.exit(0 if all(row.right for row in rows) else 1)
+
+
+def _material(workspace: Workspace, name: str | None, *, quiet: bool) -> Material:
+    """The newest table and model, computed now where they are not there."""
+    from mlops.cli.display import Display
+    from mlops.cli.stage import leave
+    from mlops.pipeline import Wish
+    from mlops.running import run
+    from mlops.steps.selftest import Material
+
+    families = workspace.catalog.families()
+    model = workspace.catalog.model(name or next(iter(families), ""))
+    with Display(quiet=quiet) as display:
+        report, errors = run(workspace, Wish(command="selftest", models=(model,), until="train"), display)
+    records = {record.name: record for record in report.records}
+    if errors or f"train:{model.name}" not in records:
+        leave(report, errors)
+    return Material(
+        model=model,
+        snapshot=records[f"snapshot:{model.source}"],
+        assembled=records[f"assemble:{model.name}"],
+        trained=records[f"train:{model.name}"],
+        settings=workspace.config.settings(model.family, model.name),
+    )
+
+
+def _told(*, quiet: bool) -> Callable[[str], None]:
+    if quiet or not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
+
+
+def _show(rows: tuple[Row, ...]) -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[2K", nl=False, err=True)
+    click.echo(f"  {'gate':<12} {'planted fault':<44} {'must':<9} {'does':<9} time")
+    for row in rows:
+        mark = click.style("✓", fg="green") if row.right else click.style("✗", fg="red", bold=True)
+        line = f"{row.gate:<12} {row.fault:<44} {row.expected:<9} {row.got:<9} {seconds(row.seconds)}"
+        click.echo(f"{mark} {line}")
+        if not row.right:
+            click.echo(f"    {row.check}: {row.sentence}")
+    wrong = sum(not row.right for row in rows)
+    click.echo(f"\n{len(rows) - wrong} of {len(rows)} right")
