@@ -62,7 +62,10 @@ class Situation:
                 "rows are split by time, so whatever only follows time is of no use on the held-out rows",
             ),
             "key": (self.key, "the schema declares no unique key of one column"),
-            "probabilities": (self.probabilities, "the model gives no probabilities (no predict_proba)"),
+            "probabilities": (
+                self.probabilities or self.task == "regression",
+                "the model gives no probabilities (no predict_proba)",
+            ),
             "estimator": (False, "it needs the estimator, which never leaves our process"),
             "condition": (False, "it draws a figure and judges nothing"),
         }
@@ -360,6 +363,7 @@ _MODEL_EVALUATION = (
             "n_top_features": 5,
             "random_state": 42,
         },  # pairs of features: 20 s with the defaults
+        needs=("probabilities",),
         excused=("unable to train an error model", "the model's errors follow no feature: there is no weak segment"),
         on="test",
     ),

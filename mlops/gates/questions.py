@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SAMPLE = 20_000
 """Rows of a table, or of each side, that deepchecks sees: a million take it minutes and gigabytes."""
 
+_TAKEN = ("count", "_dc_index")
+"""Names that ConflictingLabels gives to columns of its own; it crashes on a table that has them."""
+
 _PREDICTION, _PROBABILITY = "__prediction", "__probability_"
 
 
@@ -39,6 +42,14 @@ class Question:
     described: Mapping[str, Any]
     of: int
     test: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        """Columns with a name that deepchecks takes for itself get another one, in all that is asked."""
+        others = {name: f"{name} (column)" for name in _TAKEN if name in self.train}
+        if others:
+            object.__setattr__(self, "train", self.train.rename(columns=others))
+            object.__setattr__(self, "test", None if self.test is None else self.test.rename(columns=others))
+            object.__setattr__(self, "described", {k: _renamed(v, others) for k, v in self.described.items()})
 
     @property
     def checks(self) -> Sequence[Mapping[str, Any]]:
@@ -161,6 +172,12 @@ def _encode(sample: pd.DataFrame, label: str | None, task: str) -> int:
     values, codes = np.unique(sample[label].astype(str).to_numpy(dtype=str), return_inverse=True)
     sample[label] = codes.astype("int64")
     return len(values)
+
+
+def _renamed(value: Any, others: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [others.get(name, name) for name in value]
+    return others.get(value, value) if isinstance(value, str) else value
 
 
 def _words(sample: pd.DataFrame, features: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ def test_pandera_s_own_checks_come_back_with_column_check_and_rows():
 def test_a_file_that_is_no_schema_is_refused(text, tmp_path):
     path: Path = tmp_path / "s.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         schema_files.read(path)
 
 

@@ -42,9 +42,7 @@ def test_time_that_only_rises_is_said_to():
 
 
 def test_odd_columns_are_borne():
-    odd = pd.DataFrame(
-        {"gone": [None, None], "infinite": [np.inf, 1.0], "truth": [True, False], "constant": [7, 7]}
-    )
+    odd = pd.DataFrame({"gone": [None, None], "infinite": [np.inf, 1.0], "truth": [True, False], "constant": [7, 7]})
     found = infer(odd, source="s")["columns"]
     assert found["gone"]["nullable"]
     assert found["truth"]["dtype"] == "bool"
