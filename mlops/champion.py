@@ -15,7 +15,7 @@ import msgspec
 from mlops.contract import Contract
 from mlops.errors import GateFailed
 from mlops.release import CONTRACT, PAYLOAD, Manifest, folder
-from mlops.serving.integrity import read_manifest
+from mlops.serving.integrity import NotWhole, read_manifest
 from mlops.serving.predictors import Prediction
 from mlops.serving.runtime import load_release
 from mlops.stores import open_store
@@ -32,12 +32,18 @@ _COMPARED = 2  # the live release, and the one that it was judged against
 
 
 def live(workspace: Workspace, family: str, environment: str | None) -> Manifest | None:
-    """The live release of the family: in production, else where the challenger wants to go, else anywhere."""
+    """The live release of the family: in production, else where the challenger wants to go, else anywhere.
+
+    GateFailed where it is lost: what cannot be compared is not accepted.
+    """
     known = workspace.config.environments
     for place in dict.fromkeys([PREFERRED, *([environment] if environment else []), *known]):
         release = chosen.target(workspace, place).standing(family).live if place in known else None
         if release is not None:
-            return read_manifest(folder(workspace.releases, release))
+            try:
+                return read_manifest(folder(workspace.releases, release))
+            except NotWhole as error:
+                raise _lost(release, error.message) from error
     return None
 
 
@@ -61,9 +67,19 @@ def views(workspace: Workspace, family: str, environment: str | None) -> tuple[s
 
 
 def contract(workspace: Workspace, manifest: Manifest) -> Contract:
-    """What a release reads and answers."""
+    """What a release reads and answers; GateFailed where it cannot be read."""
     file = folder(workspace.releases, manifest.release) / PAYLOAD / CONTRACT
-    return msgspec.json.decode(file.read_bytes(), type=Contract)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Contract)
+    except (OSError, msgspec.DecodeError) as error:
+        raise _lost(manifest.release, f"{CONTRACT} cannot be read: {error}") from error
+
+
+def _lost(release: str, problem: str) -> GateFailed:
+    return GateFailed(
+        f"nothing can be compared with the champion {release}: {problem}",
+        next_step="restore its folder from a copy, or make another release live: `mlops deploy ENVIRONMENT RELEASE`",
+    )
 
 
 def predictions(
