@@ -159,6 +159,7 @@ def main(arguments: list[str]) -> None:
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # optional to jsonschema; a second of import
     import deepchecks
     import deepchecks.tabular.checks
+    import pyarrow.parquet  # noqa: F401  now, while others work, not with the first job
 
     _answer(answers, {"ready": True, "version": deepchecks.__version__, "python": sys.version.split()[0]})
     for line in sys.stdin:
