@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 
 import mlops
+from mlops.actions import Actions, Wish
 from mlops.adapters import git
 from mlops.adapters.index import Index
 from mlops.errors import MlopsError, NothingToDo
 from mlops.events import write_events
 from mlops.execution import Executor, Observer
-from mlops.pipeline import Pipeline, Wish
+from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder
 from mlops.verdict import Outcome, Record, Report
 from mlops.workspace import Workspace
@@ -28,8 +29,8 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
     recorder = Recorder(workspace, push)
     outcome, said = Outcome.FAIL, ""
     try:
-        with Pipeline(workspace, wish, push, recorder, index, observer) as pipeline:
-            ended = Executor(index, workspace.objects, recorder, observer).run(pipeline.tasks())
+        with Actions(workspace, wish, push, recorder, index, observer) as actions:
+            ended = Executor(index, workspace.objects, recorder, observer).run(tasks(actions))
         report = _report(wish, ended.records)
         if wish.environment and any(r.step == "deploy" and not r.reused for r in ended.records):
             to = wish.environment

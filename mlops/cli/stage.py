@@ -52,7 +52,7 @@ def judge(
 ) -> Report:
     """Run the pipeline up to a step, print the report, and leave with its exit code unless it passed."""
     from mlops import reports
-    from mlops.pipeline import Wish
+    from mlops.actions import Wish
     from mlops.running import run
     from mlops.targets import chosen as targets
 

@@ -1,0 +1,377 @@
+"""What each task does: the step it calls with what it needs, and the ingredients of its key.
+
+Which task needs which is the pipeline's matter; here, needed records are looked up by their tasks' names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from mlops import champion, ingredients, keys
+from mlops.adapters.deepchecks import Deepchecks
+from mlops.adapters.index import Index
+from mlops.adapters.sources import fingerprint
+from mlops.closure import function_digest
+from mlops.config import ModelSettings, Source
+from mlops.declare import FeatureView, Model, duration
+from mlops.execution import Observer, Records
+from mlops.publishing import publish_features
+from mlops.recording import Push, Recorder
+from mlops.release import Manifest
+from mlops.steps import (
+    assemble,
+    build_features,
+    check_data,
+    check_features,
+    check_model,
+    check_service,
+    deploy,
+    package,
+    register,
+    snapshot,
+    train,
+)
+from mlops.steps.check_model import Champion
+from mlops.targets import chosen
+from mlops.verdict import Record
+from mlops.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked for: these models, up to this step, deployed there."""
+
+    command: str
+    models: tuple[Model, ...]
+    until: str = "deploy"
+    environment: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a task does with the records it needs; the fields are those of `execution.Task`."""
+
+    version: int
+    run: Callable[[Records], Record]
+    ingredients: Callable[[Records], Mapping[str, Any]] | None
+    still: Callable[[Record], bool] = lambda _: True
+
+
+class Actions:
+    """The actions of one wish, and what they share; a context manager."""
+
+    def __init__(
+        self, workspace: Workspace, wish: Wish, push: Push, recorder: Recorder, index: Index, observer: Observer
+    ) -> None:
+        self.workspace = workspace
+        self.wish = wish
+        self.push = push
+        self.recorder = recorder
+        self.index = index
+        self.observer = observer
+        self._ledger = os.environ.get("MLFLOW_TRACKING_URI", "")
+        self._deepchecks: Deepchecks | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Ready; deepchecks starts with the first computed step."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what was started."""
+        if self._deepchecks is not None:
+            self._deepchecks.close()
+
+    def snapshot(self, source: str) -> Action:
+        """Take a source; a file is known by its content, a function or query by `max_age`."""
+        settings = self.workspace.config.sources[source]
+        identity = fingerprint(settings, self.workspace.root)
+        if identity is None:
+            identity = _fresh(settings, self.workspace.root)
+
+        return Action(
+            version=snapshot.VERSION,
+            run=lambda _: snapshot.snapshot(self.workspace, source=source),
+            ingredients=None if identity is None else (lambda _: {"source": identity}),
+        )
+
+    def check_features(self) -> Action:
+        """Test every view and on-demand feature."""
+        catalog = self.workspace.catalog
+        sources = tuple(dict.fromkeys(view.source for view in catalog.views.values()))
+        return Action(
+            version=check_features.VERSION,
+            run=lambda done: check_features.check_features(
+                self.workspace,
+                views=tuple(catalog.views.values()),
+                on_demands=tuple(catalog.on_demands.values()),
+                snapshots={name: done[f"snapshot:{name}"] for name in sources},
+            ),
+            ingredients=lambda done: ingredients.tested(self.workspace, catalog, done.values()),
+        )
+
+    def check_source(self, source: str) -> Action:
+        """Judge a source against its schema, and for integrity."""
+        readers = tuple(m for m in self.wish.models if m.source == source)
+        taken = f"snapshot:{source}"
+        return Action(
+            version=check_data.VERSION,
+            run=lambda done: check_data.check_source(
+                self.workspace, source=source, snapshot=done[taken], models=readers, deepchecks=self._checks()
+            ),
+            ingredients=lambda done: ingredients.source_judged(self.workspace, source, done[taken], readers),
+        )
+
+    def build_features(self, view: FeatureView) -> Action:
+        """Compute a view."""
+        taken = f"snapshot:{view.source}"
+        return Action(
+            version=build_features.VERSION,
+            run=lambda done: build_features.build_features(self.workspace, view=view, snapshot=done[taken]),
+            ingredients=lambda done: ingredients.built(self.workspace, view, done[taken]),
+        )
+
+    def assemble(self, model: Model) -> Action:
+        """Join and split a model's table."""
+        views, _ = self.workspace.catalog.pinned(model)
+        taken = f"snapshot:{model.source}"
+        settings = self._settings(model)
+        return Action(
+            version=assemble.VERSION,
+            run=lambda done: assemble.assemble(
+                self.workspace,
+                model=model,
+                snapshot=done[taken],
+                features={v.name: done[f"build-features:{v.name}"] for v in views},
+                settings=settings,
+            ),
+            ingredients=lambda done: ingredients.joined(self.workspace, model, done.values(), settings),
+        )
+
+    def train(self, model: Model) -> Action:
+        """Fit a model."""
+        table = f"assemble:{model.name}"
+        settings = self._settings(model)
+        return Action(
+            version=train.VERSION,
+            run=lambda done: train.train(
+                self.workspace,
+                model=model,
+                assembled=done[table],
+                settings=settings,
+                seed=self.workspace.config.seed,
+                progress=lambda text: self.observer.progress(f"train:{model.name}", text),
+            ),
+            ingredients=lambda done: ingredients.fitted(self.workspace, model, done[table], settings),
+        )
+
+    def check_table(self, model: Model) -> Action:
+        """Judge a model's table, and its drift since the champion was trained."""
+        table = f"assemble:{model.name}"
+        return Action(
+            version=check_data.VERSION,
+            run=lambda done: check_data.check_table(
+                self.workspace,
+                model=model,
+                assembled=done[table],
+                champion=self._champion(model, done[table]),
+                deepchecks=self._checks(),
+            ),
+            ingredients=lambda done: ingredients.table_judged(
+                self.workspace, model, done[table], _named(self._champion(model, done[table]))
+            ),
+        )
+
+    def check_model(self, model: Model) -> Action:
+        """Judge a model, and compare it with the champion."""
+        table, fit = f"assemble:{model.name}", f"train:{model.name}"
+        settings = self._settings(model)
+
+        def run(done: Records) -> Record:
+            features = {record.subject: record for record in done.values() if record.step == "build-features"}
+            record = check_model.check_model(
+                self.workspace,
+                model=model,
+                assembled=done[table],
+                trained=done[fit],
+                settings=settings,
+                champion=self._to_beat(model, done[fit], features),
+                deepchecks=self._checks(),
+            )
+            against = _named(self._champion(model, done[fit]))
+            return dataclasses.replace(record, facts={**record.facts, "champion": against})
+
+        return Action(
+            version=check_model.VERSION,
+            run=run,
+            ingredients=lambda done: ingredients.judged(
+                self.workspace, model, done.values(), settings, _named(self._champion(model, done[fit]))
+            ),
+        )
+
+    def package(self, model: Model) -> Action:
+        """Build the bento."""
+        table, fit = f"assemble:{model.name}", f"train:{model.name}"
+        sources = ingredients.travelling(self.workspace, model)
+        return Action(
+            version=package.VERSION,
+            run=lambda done: package.package(
+                self.workspace,
+                model=model,
+                trained=done[fit],
+                assembled=done[table],
+                settings=self.workspace.config.package,
+                sources=sources,
+            ),
+            ingredients=lambda done: ingredients.packaged(self.workspace, model, done.values(), sources),
+        )
+
+    def check_service(self, model: Model) -> Action:
+        """Boot the bento and ask it."""
+        bento = f"package:{model.name}"
+        return Action(
+            version=check_service.VERSION,
+            run=lambda done: self._booted(done[bento]),
+            ingredients=lambda done: ingredients.booted(self.workspace, done[bento]),
+        )
+
+    def _booted(self, packaged: Record) -> Record:
+        """Judge the bento in a copy of its own: a server writes into its folder, and the stored one stays as it is."""
+        with tempfile.TemporaryDirectory(prefix="bento-", dir=self.workspace.scratch) as folder:
+            bento = Path(folder) / "bento"
+            self.workspace.objects.get_tree(packaged.outputs["bento"], bento)
+            record = check_service.check_service(self.workspace, bento=bento, limits=self.workspace.config.load)
+        return dataclasses.replace(record, subject=packaged.subject)
+
+    def register(self, model: Model, snapshots: Sequence[str], gates: Sequence[str]) -> Action:
+        """Put the release in place; `snapshots` and `gates` name the tasks whose records it is made of."""
+        names = {step: f"{step}:{model.name}" for step in ("assemble", "train", "check-model", "package")}
+        views, computed = self.workspace.catalog.pinned(model)
+
+        def run(done: Records) -> Record:
+            work = register.Work(
+                snapshots=tuple(done[name] for name in snapshots),
+                assembled=done[names["assemble"]],
+                trained=done[names["train"]],
+                checked=done[names["check-model"]],
+                packaged=done[names["package"]],
+                gates=tuple(done[name] for name in gates),
+                code=ingredients.code(self.workspace, [model])[model.name],
+                features=ingredients.code(self.workspace, [*views, *computed]),
+                commit=self.push.commit,
+                dirty=self.push.dirty,
+            )
+            return register.register(
+                self.workspace,
+                model=model,
+                work=work,
+                record_release=lambda manifest, contract, payload: self.recorder.call(
+                    lambda ledger, run_id: ledger.register(manifest, contract, payload, run_id, self.push.tags())
+                ),
+            )
+
+        return Action(
+            version=register.VERSION,
+            run=run,
+            ingredients=lambda done: {
+                "work": {r.name: [r.key, dict(r.outputs)] for r in done.values()},
+                "ledger": self._ledger,
+            },
+            still=lambda record: register.is_whole(self.workspace.releases / str(record.facts["release"])),
+        )
+
+    def deploy(self, model: Model, environment: str) -> Action:
+        """Bring the release live, unless it stands there."""
+        release = f"register:{model.name}"
+        return Action(
+            version=deploy.VERSION,
+            run=lambda done: self._live(model, environment, str(done[release].facts["release"])),
+            ingredients=lambda done: {"release": done[release].facts["release"], "environment": environment},
+            still=lambda record: self._stands(model, environment, str(record.facts["release"])),
+        )
+
+    def _stands(self, model: Model, environment: str, release: str) -> bool:
+        live = chosen.target(self.workspace, environment).standing(model.family).live
+        return live == release or self._overtaken(model, environment, release)
+
+    def _live(self, model: Model, environment: str, release: str) -> Record:
+        if self._overtaken(model, environment, release):
+            facts = {"environment": environment, "release": release, "changed": False}
+            summary = f"{environment}: {release} was live before a newer version"
+            return Record(step="deploy", subject=model.name, facts={**facts, "summary": summary})
+        record = deploy.deploy(
+            self.workspace,
+            environment=environment,
+            release=release,
+            reason=self.wish.reason,
+            prepare=lambda manifest, online: publish_features(self.workspace, self.index, manifest, online),
+        )
+        how = "is live" if record.facts["changed"] else "was live already"
+        facts = {**record.facts, "summary": f"{environment}: {release} {how}"}
+        return dataclasses.replace(record, subject=model.name, facts=facts)
+
+    def _overtaken(self, model: Model, environment: str, release: str) -> bool:
+        """Whether the release has been live and a newer version of the same wish follows: going back is rollback's."""
+        newest = max(m.version for m in self.wish.models if m.family == model.family)
+        if model.version == newest:
+            return False
+        events = chosen.target(self.workspace, environment).history(model.family)
+        return any(event.to == release and event.outcome == "done" for event in events)
+
+    def views(self) -> tuple[FeatureView, ...]:
+        """The views that the wished models read, and those that their champions do and that are still declared."""
+        declared = self.workspace.catalog.views
+        views = {v.name: v for model in self.wish.models for v in self.workspace.catalog.pinned(model)[0]}
+        for model in self.wish.models:
+            read = champion.views(self.workspace, model.family, self.wish.environment)
+            views |= {name: declared[name] for name in read if name in declared}
+        return tuple(views.values())
+
+    def _settings(self, model: Model) -> ModelSettings:
+        return self.workspace.config.settings(model.family, model.name)
+
+    def _champion(self, model: Model, work: Record) -> Manifest | None:
+        return champion.against(self.workspace, model.family, self.wish.environment, work)
+
+    def _to_beat(self, model: Model, trained: Record, features: Records) -> Champion | None:
+        live = self._champion(model, trained)
+        if live is None:
+            return None
+        return Champion(
+            release=live.release,
+            classes=champion.contract(self.workspace, live).classes,
+            predict=lambda rows: champion.predictions(self.workspace, live, rows, features),
+        )
+
+    def _checks(self) -> Deepchecks | None:
+        with self._lock:
+            if self._deepchecks is None and self.workspace.config.deepchecks:
+                self._deepchecks = Deepchecks(self.workspace.scratch)
+            return self._deepchecks
+
+
+def _fresh(settings: Source, root: Path) -> str | None:
+    """A name for a snapshot that is young enough to be used again; None where it has to be taken anew."""
+    module, _, name = (settings.function or "").partition(":")
+    code = function_digest(module, name, root) if name else ""
+    age = duration(settings.max_age).total_seconds()
+    if age <= 0:
+        return None
+    return keys.key_of(
+        "source", {"settings": msgspec.to_builtins(settings), "code": code, "period": int(time.time() // age)}
+    )
+
+
+def _named(manifest: Manifest | None) -> str:
+    return "" if manifest is None else manifest.release
