@@ -10,10 +10,10 @@ from mlops.adapters import git
 from mlops.adapters.index import Index
 from mlops.errors import MlopsError, NothingToDo
 from mlops.events import write_events
-from mlops.execution import Executor, Observer
+from mlops.execution import Executor, Observer, Run
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder
-from mlops.verdict import Outcome, Record, Report
+from mlops.verdict import Outcome, Report
 from mlops.workspace import Workspace
 
 
@@ -31,7 +31,7 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
     try:
         with Actions(workspace, wish, push, recorder, index, observer) as actions:
             ended = Executor(index, workspace.objects, recorder, observer).run(tasks(actions))
-        report = _report(wish, ended.records)
+        report = _report(wish, ended)
         if wish.environment and any(r.step == "deploy" and not r.reused for r in ended.records):
             to = wish.environment
             recorder.call(lambda ledger, _: write_events(workspace, to, ledger))
@@ -56,8 +56,10 @@ def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError
     return ()
 
 
-def _report(wish: Wish, records: tuple[Record, ...]) -> Report:
+def _report(wish: Wish, ended: Run) -> Report:
+    records = ended.records
     releases = tuple(str(r.facts["release"]) for r in records if r.step == "register")
     moves = [r for r in records if r.step == "deploy"]
     deployed = {str(r.facts["environment"]): str(r.facts["release"]) for r in moves}
-    return Report(command=wish.command, records=records, releases=releases, deployed=deployed)
+    errors = tuple(error.message for error in ended.errors)
+    return Report(command=wish.command, records=records, releases=releases, deployed=deployed, errors=errors)

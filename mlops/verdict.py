@@ -134,6 +134,7 @@ class Report:
     records: tuple[Record, ...]
     releases: tuple[str, ...] = ()
     deployed: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()  # what stopped tasks, so that a report of half a run does not read like a pass
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

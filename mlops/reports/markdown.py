@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops.reports.words import MARKS, evidence, remark, seconds, word
+from mlops.reports.words import MARKS, evidence, remark, seconds, verdict_word, word
 from mlops.verdict import Finding, Report
 
 LIMIT = 60_000  # GitHub ends a comment at 65,536 characters
@@ -12,7 +12,7 @@ _CUT = "\n\n… cut; the whole report is in the artifact.\n"
 
 def render(report: Report) -> str:
     """Markdown of at most LIMIT characters."""
-    parts = [f"## {MARKS[report.outcome]} mlops {report.command}: {report.outcome.value}", ""]
+    parts = [f"## {MARKS[report.outcome]} mlops {report.command}: {verdict_word(report)}", ""]
     fired = [(v, f) for v in report.verdicts for f in v.fired]
     for verdict, found in fired:
         parts.append(f"- **{word(found)}** `{found.check}` {_subject(found)}({verdict.gate}): {_cell(found.message)}")

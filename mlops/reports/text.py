@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops.reports.words import MARKS, evidence, number, remark, seconds, word
+from mlops.reports.words import MARKS, evidence, number, remark, seconds, verdict_word, word
 from mlops.verdict import Finding, Outcome, Record, Report, Verdict
 
 
@@ -17,7 +17,7 @@ def line(record: Record) -> str:
 
 def render(report: Report) -> str:
     """The verdict first, then what fired with its evidence and next step, then the releases."""
-    lines = [f"verdict: {report.outcome.value.upper()}"]
+    lines = [f"verdict: {verdict_word(report).upper()}"]
     for verdict in report.verdicts:
         lines += _fired(verdict)
     for release in report.releases:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops.verdict import Finding, Outcome, Record, Severity
+from mlops.verdict import Finding, Outcome, Record, Report, Severity
 
 MARKS = {
     Outcome.PASS: "✓",
@@ -38,6 +38,11 @@ def seconds(value: float) -> str:
     if value >= 60:
         return f"{int(value // 60)} min {int(value % 60)} s"
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+
+
+def verdict_word(report: Report) -> str:
+    """The outcome of a report; `stopped` where an error ended what no gate had refused."""
+    return "stopped" if report.errors and report.outcome is Outcome.PASS else report.outcome.value
 
 
 def word(finding: Finding) -> str:
