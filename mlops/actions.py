@@ -46,6 +46,8 @@ from mlops.targets import chosen
 from mlops.verdict import Record
 from mlops.workspace import Workspace
 
+_WITHOUT_CHECKS = ("snapshot", "check-features", "build-features", "assemble", "train", "package", "check-service")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -102,9 +104,14 @@ class Actions:
 
         return Action(
             version=snapshot.VERSION,
-            run=lambda _: snapshot.snapshot(self.workspace, source=source),
+            run=lambda _: self._taken(source),
             ingredients=None if identity is None else (lambda _: {"source": identity}),
         )
+
+    def _taken(self, source: str) -> Record:
+        if self.wish.until not in _WITHOUT_CHECKS:
+            self._checks()  # deepchecks imports for seconds: from now on, beside what comes before it
+        return snapshot.snapshot(self.workspace, source=source)
 
     def check_features(self) -> Action:
         """Test every view and on-demand feature."""

@@ -131,6 +131,19 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.schema(Config)
 
 
+def pyproject_schema() -> dict[str, Any]:
+    """The JSON schema of a pyproject.toml that knows `[tool.mlops]`; `config.schema.json` beside this file holds it."""
+    schema = json_schema()
+    tool = {"type": "object", "properties": {"mlops": {"$ref": schema["$ref"]}}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pyproject.toml with [tool.mlops]",
+        "type": "object",
+        "properties": {"tool": tool},
+        "$defs": schema["$defs"],
+    }
+
+
 def line_of(text: str, path: tuple[str, ...]) -> int:
     """The line (from 1) on which the key of a TOML document stands, or its nearest table's.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters.objects import ObjectStore
+from mlops.adapters.parquet import parquet_of
 from mlops.config import Config, load
 from mlops.discover import Catalog, discover
 
@@ -73,14 +74,13 @@ class Workspace:
         return self._keep(digest, pd.read_parquet(self.objects.path(digest)) if known is None else known)
 
     def put_frame(self, frame: pd.DataFrame) -> str:
-        """Store a table as Parquet (zstd, without the index); gives its digest."""
-        import io
+        """Store a table as Parquet, without its index; gives its digest.
 
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False, compression="zstd")
-        digest = self.objects.put(buffer.getvalue())
-        self._keep(digest, frame.reset_index(drop=True))
-        return digest
+        It is read back before it is used: what a later run finds in the store is what this one works on.
+        """
+        import pyarrow as pa
+
+        return self.objects.put(parquet_of(pa.Table.from_pandas(frame, preserve_index=False)))
 
     def _keep(self, digest: str, frame: pd.DataFrame) -> pd.DataFrame:
         with self._lock:

@@ -134,7 +134,17 @@ def _finished(model: onnx.ModelProto, *, classifier: bool, probabilities: bool) 
     _settle_trees(model)
     model.ir_version = min(model.ir_version, _IR_VERSION)
     model.doc_string = ""
+    _sort_operator_sets(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _sort_operator_sets(model: onnx.ModelProto) -> None:
+    """skl2onnx lists them in the order of a set of strings, which differs from process to process."""
+    ordered = sorted(model.opset_import, key=lambda one: one.domain)
+    copies = [(one.domain, one.version) for one in ordered]
+    del model.opset_import[:]
+    for domain, version in copies:
+        model.opset_import.add(domain=domain, version=version)
 
 
 def _cast(model: onnx.ModelProto, output: onnx.ValueInfoProto, name: str) -> None:

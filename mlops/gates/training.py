@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlops.contract import Contract
+from mlops.statistics.metrics import NEED_PROBABILITIES
 from mlops.verdict import Finding, Outcome, Severity
 
 RAN, FITTED, FINITE, CONVERGED, SAVED = (
@@ -62,7 +63,19 @@ def judge_answers(values: Any, probabilities: Any, contract: Contract, who: str)
             f"{who} returned a model that answers {listed}, not one of the {len(contract.classes)} labels",
             "return a classifier that was fitted on y",
         )
-    return None if probabilities is None else _first_infinite(np.asarray(probabilities), "probability", who, step)
+    if probabilities is None:
+        return _needed(contract, who)
+    return _first_infinite(np.asarray(probabilities), "probability", who, step)
+
+
+def _needed(contract: Contract, who: str) -> Finding | None:
+    if contract.metric not in NEED_PROBABILITIES:
+        return None
+    return failure(
+        FITTED,
+        f"{who} returned a model without predict_proba, and {contract.metric} needs probabilities",
+        'return a classifier that gives them, or judge it by labels: metric="balanced_accuracy" or "accuracy"',
+    )
 
 
 def _first_infinite(numbers: np.ndarray[Any, Any], what: str, who: str, step: str) -> Finding | None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters import sources
+from mlops.adapters.parquet import parquet_of
 from mlops.errors import ConfigError, nearest
 from mlops.verdict import Record
 
 if TYPE_CHECKING:
-    import pyarrow as pa
 
     from mlops.workspace import Workspace
 
 VERSION = 1
-
-_ROWS_IN_A_GROUP = 131_072
 
 
 def snapshot(workspace: Workspace, *, source: str) -> Record:
@@ -34,7 +32,7 @@ def snapshot(workspace: Workspace, *, source: str) -> Record:
     return Record(
         step="snapshot",
         subject=source,
-        outputs={"data": workspace.objects.put(_parquet(rows))},
+        outputs={"data": workspace.objects.put(parquet_of(rows))},
         metrics={"rows": float(rows.num_rows), "columns": float(rows.num_columns)},
         facts={
             "source": source,
@@ -43,15 +41,3 @@ def snapshot(workspace: Workspace, *, source: str) -> Record:
             "missing": {name: rows[name].null_count for name in rows.column_names if rows[name].null_count},
         },
     )
-
-
-def _parquet(table: pa.Table) -> bytes:
-    """The table as Parquet without what differs between versions of pandas or between ways of reading."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    buffer = pa.BufferOutputStream()
-    plain = table.combine_chunks().replace_schema_metadata(None)
-    parquet.write_table(plain, buffer, compression="zstd", store_schema=False, row_group_size=_ROWS_IN_A_GROUP)
-    content: bytes = buffer.getvalue().to_pybytes()
-    return content

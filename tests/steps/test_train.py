@@ -122,6 +122,13 @@ def test_a_prediction_that_is_not_finite_is_refused(project: ModelProject) -> No
     assert stopped(project, body, frame, declaration="label='y', task='regression'").check == FINITE
 
 
+def test_a_model_without_the_probabilities_that_its_metric_needs_is_refused(project: ModelProject) -> None:
+    finding = stopped(project, "return RidgeClassifier().fit(X, y)", metric="roc_auc")
+    assert finding.check == FITTED
+    assert "roc_auc needs probabilities" in finding.message
+    assert "accuracy" in finding.next_step
+
+
 def test_a_classifier_is_no_regression(project: ModelProject) -> None:
     frame = numbers().assign(y=np.arange(120) % 30)
     finding = stopped(
