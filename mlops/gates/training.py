@@ -63,13 +63,12 @@ def judge_answers(values: Any, probabilities: Any, contract: Contract, who: str)
             f"{who} returned a model that answers {listed}, not one of the {len(contract.classes)} labels",
             "return a classifier that was fitted on y",
         )
-    if probabilities is None:
-        return _needed(contract, who)
-    return _first_infinite(np.asarray(probabilities), "probability", who, step)
+    return None if probabilities is None else _first_infinite(np.asarray(probabilities), "probability", who, step)
 
 
-def _needed(contract: Contract, who: str) -> Finding | None:
-    if contract.metric not in NEED_PROBABILITIES:
+def judge_probabilities(probabilities: Any, contract: Contract, who: str) -> Finding | None:
+    """A finding when the metric needs probabilities and the model gives none."""
+    if probabilities is not None or contract.metric not in NEED_PROBABILITIES:
         return None
     return failure(
         FITTED,

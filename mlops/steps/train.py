@@ -178,6 +178,7 @@ def _fit(job: _Job, rows: _Rows, params: Mapping[str, Any]) -> _Fitted:
     predicted = _answered(job, estimator, rows.X)
     _stop_on(training.judge_answers(predicted.values, predicted.probabilities, job.contract, job.who))
     _stop_on(training.judge_coefficients(estimator, job.who))
+    _stop_on(training.judge_probabilities(predicted.probabilities, job.contract, job.who))
     return _Fitted(estimator, predicted, warned, seconds)
 
 

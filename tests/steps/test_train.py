@@ -123,7 +123,7 @@ def test_a_prediction_that_is_not_finite_is_refused(project: ModelProject) -> No
 
 
 def test_a_model_without_the_probabilities_that_its_metric_needs_is_refused(project: ModelProject) -> None:
-    finding = stopped(project, "return RidgeClassifier().fit(X, y)", metric="roc_auc")
+    finding = stopped(project, "return RidgeClassifier().fit(X, y)")
     assert finding.check == FITTED
     assert "roc_auc needs probabilities" in finding.message
     assert "accuracy" in finding.next_step
