@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.small import Ran
 
 
 @pytest.fixture
@@ -23,3 +28,23 @@ def project(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """A small project after its first run, and that run. Do not change it: `shop` is a copy."""
+    from tests import small
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        root = small.churn(tmp_path_factory.mktemp("released") / "shop")
+        return root, small.go(root)
+
+
+@pytest.fixture
+def shop(released: tuple[Path, Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the released project, in another folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / "elsewhere"
+    shutil.copytree(released[0], root)
+    return root

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ from tests.small import go
 ran = go(Path(sys.argv[1]))
 assert ran.report.outcome == "pass", str(ran)
 assert all(record.reused for record in ran.report.records), ran.computed
-print("LOADED", sorted({"mlflow", "bentoml", "onnxruntime", "pyarrow"} & set(sys.modules)))
+print("LOADED", sorted({"mlflow", "bentoml", "onnxruntime", "duckdb"} & set(sys.modules)))
 """
 
 
@@ -34,21 +33,6 @@ def _no_other_ledger():
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    """A project after its first run, and that run; tests work on copies."""
-    root = small.churn(tmp_path_factory.mktemp("pipeline") / "shop")
-    return root, small.go(root)
-
-
-@pytest.fixture
-def shop(released, tmp_path):
-    """A copy of the released project, in another folder."""
-    root = tmp_path / "elsewhere"
-    shutil.copytree(released[0], root)
-    return root
 
 
 def test_the_first_run_takes_every_step_and_ends_live(released):
