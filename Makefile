@@ -4,15 +4,15 @@ BIN := .venv/bin
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock clean
+.PHONY: help run test lint bench lock schema clean
 
 help:  ## show what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 8
 
-run: .venv/ready .venv/gates  ## take the example's two models from data to a release that is live in staging
+run: .venv/ready .venv/gates  ## set everything up, and take the example's two models from data to a release live in staging
 	$(BIN)/mlops run fraud_v1 fraud_v2
 
-test: .venv/ready .venv/gates  ## run the tests
+test: .venv/ready .venv/gates  ## set everything up, and run the tests; PYTEST="-k word" for some of them
 	$(BIN)/python -m pytest $(PYTEST)
 
 lint: .venv/ready  ## check style, types, imports between layers and workflows
@@ -28,6 +28,9 @@ bench: .venv/ready .venv/gates  ## measure beside the rivals, in one run
 lock: .venv/ready  ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
 		--python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
+
+schema: .venv/ready  ## write the JSON schema of [tool.mlops] for editors anew
+	$(BIN)/python -c 'import json, mlops.config as c; print(json.dumps(c.pyproject_schema(), indent=2))' > mlops/config.schema.json
 
 clean:  ## remove what was made here, the environment included
 	rm -rf .venv .mlops .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
