@@ -61,7 +61,8 @@ def read(source: Source, *, name: str, root: Path) -> Table:
         table = Table(rows=_from_frame(frame, source, origin), origin=origin)
     if not table.rows.num_rows:
         raise NothingToDo(
-            f"source {name!r} has no rows ({table.origin})", next_step="check the export or the query that fills it"
+            f"source {name!r} has no rows ({table.origin})" if name else f"{table.origin} has no rows",
+            next_step="check the export or the query that fills it",
         )
     return table
 
