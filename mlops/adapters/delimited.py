@@ -295,6 +295,6 @@ def _refuse_ragged(path: Path, shown: str, source: Source, layout: Layout) -> No
     text = layout.delimiter.join(row).replace("\n", " ")[:80]
     mend = f"quote values that contain {layout.delimiter!r}" if len(row) > wanted else "complete or drop the row"
     raise GateFailed(
-        f"{shown}:{line} has {len(row)} field{'' if len(row) == 1 else 's'}, but the header names {wanted}: {text!r}{others}",
+        f"{shown}:{line} has {len(row)} fields, but the header names {wanted}: {text!r}{others}",
         next_step=f"{mend}, or set delimiter for this source if {layout.delimiter!r} is wrong",
     )
