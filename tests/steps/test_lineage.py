@@ -1,4 +1,4 @@
-"""`lineage`: what a release was made of, and where it was live."""
+"""What a release was made of, and where it was live."""
 
 from __future__ import annotations
 
@@ -7,29 +7,41 @@ import pytest
 from mlops.errors import UsageError
 from mlops.steps.deploy import deploy
 from mlops.steps.lineage import lineage
-from mlops.workspace import open_workspace
-from tests.serving.releases import contract, make_project, make_release
+from tests import small
 
 
 @pytest.fixture
-def project(tmp_path):
-    make_project(tmp_path)
-    workspace = open_workspace(tmp_path)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+def workspace(shop):
+    return small.opened(shop)
 
 
-def test_a_release_tells_what_it_was_made_of_and_where_it_was_live(project):
-    name = make_release(project.releases, contract(computed=False, stored=False))
-    deploy(project, environment="staging", release=name)
-    facts = lineage(project, release=name[:12]).facts
-    assert facts["release"] == name
-    assert set(facts["up"]) >= {"commit", "model", "features", "data", "parameters", "metrics", "gates"}
-    assert [(event["action"], event["to"]) for event in facts["down"]] == [("deploy", name)]
+def test_it_names_data_code_parameters_metrics_and_gates(workspace, released):
+    _, ran = released
+    up = lineage(workspace, release=ran.report.releases[0]).facts["up"]
+    assert up["data"] == {"customers": ran.record("snapshot:customers").outputs["data"]}
+    assert up["training table"] == ran.record("assemble:churn_v1").outputs["train"]
+    assert up["model"]["judged against"] == "nothing"
+    assert up["parameters"] == {"seed": 42}
+    assert up["metrics"]["roc_auc"] == ran.record("check-model:churn_v1").metrics["roc_auc"]
+    assert set(up["gates"].values()) == {"pass"}
+    assert up["commit"].startswith("uncommitted")
 
 
-def test_a_release_that_is_not_there_is_an_error_with_those_that_are(project):
-    name = make_release(project.releases, contract(computed=False, stored=False))
-    with pytest.raises(UsageError) as error:
-        lineage(project, release="churn_v1")
-    assert name in error.value.next_step
+def test_it_names_every_move_to_it_and_away_from_it(workspace, released):
+    (release,) = released[1].report.releases
+    deploy(workspace, environment="production", release=release, reason="friday")
+    down = lineage(workspace, release=release).facts["down"]
+    assert [(move["environment"], move["to"]) for move in down] == [("staging", release), ("production", release)]
+    assert down[1]["reason"] == "friday"
+
+
+def test_the_beginning_of_a_name_is_enough(workspace, released):
+    (release,) = released[1].report.releases
+    assert lineage(workspace, release="churn_v1-").facts["release"] == release
+
+
+def test_an_unknown_release_names_the_nearest(workspace, released):
+    (release,) = released[1].report.releases
+    with pytest.raises(UsageError) as caught:
+        lineage(workspace, release="chrun_v1")
+    assert release in caught.value.next_step

@@ -1,0 +1,96 @@
+"""Which release is the one to beat, and what happens when it is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import msgspec
+import pytest
+
+from mlops import champion
+from mlops.errors import GateFailed
+from mlops.release import MANIFEST, PAYLOAD
+from mlops.serving.integrity import read_manifest
+from mlops.steps.deploy import deploy
+from mlops.verdict import Record
+from tests import small
+
+
+@pytest.fixture
+def workspace(shop):
+    return small.opened(shop)
+
+
+@pytest.fixture
+def release(released):
+    return released[1].report.releases[0]
+
+
+def descend(workspace, parent, name):
+    """A release like `parent` under another name, judged against it, made of other work; live in staging."""
+    source, folder = workspace.releases / parent, workspace.releases / name
+    shutil.copytree(source, folder)
+    records = {"train:churn_v1": f"key of {name}"}
+    manifest = dataclasses.replace(read_manifest(source), release=name, champion=parent, records=records)
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    deploy(workspace, environment="staging", release=name)
+    return manifest
+
+
+def work(key):
+    return Record(step="train", subject="churn_v1", key=key)
+
+
+def test_what_is_live_in_production_comes_before_what_is_live_elsewhere(workspace, release):
+    assert champion.live(workspace, "churn", "staging").release == release
+    other = descend(workspace, release, "churn_v1-000000000001").release
+    assert champion.live(workspace, "churn", "staging").release == other
+    deploy(workspace, environment="production", release=release)
+    assert champion.live(workspace, "churn", "staging").release == release
+
+
+def test_where_nothing_is_live_there_is_no_champion(tmp_path):
+    workspace = small.opened(small.churn(tmp_path / "shop"))
+    assert champion.live(workspace, "churn", "staging") is None
+    assert champion.against(workspace, "churn", "staging", work("k")) is None
+    assert champion.views(workspace, "churn", "staging") == ()
+
+
+def test_new_work_is_judged_against_what_is_live(workspace, release):
+    assert champion.against(workspace, "churn", "staging", work("new")).release == release
+
+
+def test_work_that_is_live_already_is_judged_against_what_was_before_it(workspace, release):
+    second = descend(workspace, release, "churn_v1-000000000001")
+    third = descend(workspace, second.release, "churn_v1-000000000002")
+    assert champion.against(workspace, "churn", "staging", work(f"key of {third.release}")).release == second.release
+    assert champion.against(workspace, "churn", "staging", work(f"key of {second.release}")).release == release
+    assert champion.against(workspace, "churn", "staging", work("new")).release == third.release
+
+
+def test_work_without_a_key_is_nobodys_work(workspace, release):
+    assert champion.against(workspace, "churn", "staging", work("")).release == release
+
+
+def test_a_circle_of_champions_ends(workspace, release):
+    second = descend(workspace, release, "churn_v1-000000000001")
+    file = workspace.releases / release / MANIFEST
+    manifest = dataclasses.replace(read_manifest(file.parent), champion=second.release)
+    file.write_bytes(msgspec.json.encode(manifest))
+    assert champion.against(workspace, "churn", "staging", work("new")).release == second.release
+
+
+@pytest.mark.parametrize("harm", ["folder", "manifest", "contract"])
+def test_a_lost_champion_stops_the_run_with_a_sentence(harm, shop, release):
+    """What cannot be compared is not accepted."""
+    folder = shop / ".mlops" / "releases" / release
+    if harm == "folder":
+        shutil.rmtree(folder)
+    elif harm == "manifest":
+        (folder / MANIFEST).write_bytes(b"{")
+    else:
+        (folder / PAYLOAD / "contract.json").write_bytes(b"{}")
+    with pytest.raises(GateFailed, match=release) as caught:
+        small.go(shop)
+    assert "restore" in caught.value.next_step

@@ -1,0 +1,161 @@
+"""What must matter to a key matters, and what must not does not."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+
+from mlops import ingredients, keys
+from mlops.config import Source
+from mlops.verdict import Record
+from tests import small
+
+FEATURES = """
+from mlops import feature_view, on_demand
+
+FACTOR = 2
+
+
+@feature_view(source="customers", entity="visits", timestamp="at", ttl="30d")
+def spend_v1(customers):
+    return customers * FACTOR
+
+
+@on_demand(inputs=["amount", "spend_v1.mean"])
+def ratio_v1(amount, mean):
+    return amount / mean
+"""
+MODELS = """
+from mlops import check, model
+from features.shop import ratio_v1, spend_v1
+
+
+@model(source="customers", label="left", label_delay="7d", features=[spend_v1, ratio_v1], segments=["city"])
+def churn_v1(X, y, params):
+    return None
+
+
+@check(on="model")
+def kind(model):
+    return True
+"""
+TESTS = "def test_spend():\n    assert True\n"
+SNAPSHOT = Record(step="snapshot", subject="customers", outputs={"data": "d" * 64})
+ASSEMBLED = Record(step="assemble", subject="churn_v1", outputs={"train": "a" * 64, "holdout": "b" * 64})
+BENTO = Record(step="package", subject="churn_v1", outputs={"bento": "c" * 64})
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = small.churn(tmp_path / "shop", models=MODELS)
+    return small.write(root, {"features/shop.py": FEATURES, "tests/features/test_shop.py": TESTS})
+
+
+def made(root):
+    """The key of every step, as a new process would compute it."""
+    space = small.opened(root)
+    model = space.catalog.models["churn_v1"]
+    view = space.catalog.views["spend_v1"]
+    settings = space.config.settings("churn", "churn_v1")
+    sources = ingredients.travelling(space, model)
+    parts = {
+        "check-features": ingredients.tested(space, space.catalog, [SNAPSHOT]),
+        "check-data": ingredients.source_judged(space, "customers", SNAPSHOT, [model]),
+        "check-table": ingredients.table_judged(space, model, ASSEMBLED, "champion"),
+        "build-features": ingredients.built(space, view, SNAPSHOT),
+        "assemble": ingredients.joined(space, model, [SNAPSHOT], settings),
+        "train": ingredients.fitted(space, model, ASSEMBLED, settings),
+        "check-model": ingredients.judged(space, model, [ASSEMBLED], settings, "champion"),
+        "package": ingredients.packaged(space, model, [ASSEMBLED], sources),
+        "check-service": ingredients.booted(space, BENTO),
+    }
+    return {step: keys.key_of(step, values) for step, values in parts.items()}
+
+
+JUDGING = {"check-data", "check-table", "check-model"}
+FEATURES_ON = {"check-features", "build-features", "train", "package"}
+DELAY_ON = {"check-features", "assemble", "train", "package"} | JUDGING
+SEVERE = 'severity = { "data.sides" = "fail" }'
+EDITS = [
+    ("features/shop.py", "FACTOR = 2", "FACTOR = 3", FEATURES_ON),
+    ("features/shop.py", "amount / mean", "amount * mean", {"check-features", "assemble", "train", "package"}),
+    ("features/shop.py", 'ttl="30d"', 'ttl="7d"', FEATURES_ON | {"assemble"}),
+    ("features/shop.py", "FACTOR = 2", "# why\nFACTOR = 2", {"package"}),
+    ("models/churn.py", "return None", "return X", {"train", "package"}),
+    ("models/churn.py", 'label_delay="7d"', 'label_delay="9d"', DELAY_ON),
+    ("models/churn.py", 'segments=["city"]', "segments=[]", {"assemble", "package"} | JUDGING),
+    ("models/churn.py", "return True", "return False", {"package"} | JUDGING),
+    ("tests/features/test_shop.py", "True", "not False", {"check-features"}),
+    ("features/customers.schema.yaml", "strict: true", "strict: false", {"check-data"}),
+    ("pyproject.toml", "floor = 0.6", "floor = 0.7", {"check-model"}),
+    ("pyproject.toml", "margin = 0.2", "margin = 0.1", {"check-model"}),
+    ("pyproject.toml", "margin = 0.2", "margin = 0.2\nholdout = 0.3", {"assemble"}),
+    ("pyproject.toml", "margin = 0.2", "margin = 0.2\nparams = { depth = 3 }", {"train"}),
+    ("pyproject.toml", "margin = 0.2", "margin = 0.2\ntrials = 4", {"train"}),
+    ("pyproject.toml", "deepchecks = false", "deepchecks = true", JUDGING),
+    ("pyproject.toml", "deepchecks = false", f"deepchecks = false\n{SEVERE}", {"train"} | JUDGING),
+    ("pyproject.toml", "deepchecks = false", "deepchecks = false\nseed = 7", {"train"} | JUDGING),
+    ("pyproject.toml", "qps = 1", "qps = 2", {"check-service"}),
+    ("pyproject.toml", "[tool.mlops.load]", '[tool.mlops.package]\nform = "skops"\n[tool.mlops.load]', {"package"}),
+    ("pyproject.toml", 'name = "shop"', 'name = "store"', set()),
+    ("bentofile.yaml", 'service: "', 'labels: {team: x}\nservice: "', {"package"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "old", "new", "affected"), EDITS)
+def test_a_change_reaches_the_keys_of_the_steps_that_read_it_and_no_other(root, file, old, new, affected):
+    before = made(root)
+    small.edit(root / file, old, new)
+    after = made(root)
+    assert {step for step in before if before[step] != after[step]} == affected
+
+
+def test_the_place_of_the_project_reaches_no_key(root, tmp_path):
+    other = tmp_path / "deeper" / "elsewhere"
+    other.parent.mkdir()
+    before = made(root)
+    root.rename(other)
+    assert made(other) == before
+
+
+def test_another_champion_is_another_judgement(root):
+    space = small.opened(root)
+    model = space.catalog.models["churn_v1"]
+    settings = space.config.settings("churn", "churn_v1")
+    for judged in (
+        lambda champion: ingredients.table_judged(space, model, ASSEMBLED, champion),
+        lambda champion: ingredients.judged(space, model, [ASSEMBLED], settings, champion),
+    ):
+        assert judged("one") != judged("other")
+
+
+def test_the_order_of_a_mapping_is_no_ingredient():
+    assert keys.key_of("train", {"a": 1, "b": {"c": 2, "d": 3}}) == keys.key_of(
+        "train", {"b": {"d": 3, "c": 2}, "a": 1}
+    )
+
+
+def test_what_travels_in_a_bento_is_the_closure_and_its_packages(root):
+    space = small.opened(root)
+    travelling = ingredients.travelling(space, space.catalog.models["churn_v1"])
+    assert travelling == ("features/__init__.py", "features/shop.py", "models/__init__.py", "models/churn.py")
+
+
+def test_a_young_snapshot_of_a_function_is_taken_anew_when_the_function_changes(root):
+    """It would otherwise stay for `max_age`, whatever the function gives now."""
+    small.write(root, {"features/maker.py": "def rows():\n    return 1\n"})
+    source = Source(function="features.maker:rows", max_age="52w")
+    first = fresh(source, root)
+    assert fresh(source, root) == first
+    time.sleep(0.01)
+    small.edit(root / "features/maker.py", "return 1", "return 2")
+    assert fresh(source, root) != first
+    assert fresh(msgspec.structs.replace(source, max_age="0s"), root) is None
+
+
+def fresh(source, root):
+    from mlops import actions
+
+    return actions._fresh(source, root)

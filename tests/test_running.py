@@ -1,0 +1,249 @@
+"""Two versions of a model on two versions of a feature: each judged and served through its own, and back again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops import champion
+from mlops.adapters.index import Index
+from mlops.errors import DeploymentFailed, GateFailed, NothingToDo
+from mlops.pipeline import Wish
+from mlops.publishing import publish_features
+from mlops.release import Manifest
+from mlops.running import run
+from mlops.serving.integrity import read_manifest
+from mlops.steps.rollback import rollback
+from mlops.stores.online import published
+from mlops.targets import chosen
+from mlops.verdict import Outcome
+from tests import small
+
+VIEWS = """
+from mlops import feature_view
+
+
+def past(payments, days, statistic):
+    ordered = payments.sort_values(["customer", "at", "amount"], kind="stable")
+    rolled = ordered.groupby("customer").rolling(f"{days}D", on="at", closed="left")["amount"]
+    values = getattr(rolled, statistic)().reset_index(level=0, drop=True)
+    found = ordered[["customer", "at"]].assign(spend=values.fillna(0.0).to_numpy())
+    return found.drop_duplicates(["customer", "at"], keep="first")
+
+
+@feature_view(source="payments", entity="customer", timestamp="at", columns=["spend"])
+def spend_v1(payments):
+    return past(payments, 3, "mean")
+
+
+@feature_view(source="payments", entity="customer", timestamp="at", columns=["spend"])
+def spend_v2(payments):
+    return past(payments, 10, "mean")
+"""
+MODELS = """
+from mlops import model
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from features.spend import spend_v1, spend_v2
+
+READS = dict(source="payments", label="fraud", timestamp="at", request=["amount"], task="binary", metric="roc_auc")
+
+
+def fitted(X, y):
+    return make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(X, y)
+
+
+@model(features=[spend_v1], **READS)
+def fraud_v1(X, y, params):
+    return fitted(X, y)
+
+
+@model(features=[spend_v2], **READS)
+def fraud_v2(X, y, params):
+    return fitted(X, y)
+"""
+TESTS = """
+import pandas as pd
+from features.spend import spend_v1, spend_v2
+
+PAYMENTS = pd.DataFrame({"customer": [1, 1], "at": pd.to_datetime(["2026-01-01", "2026-01-02"]), "amount": [2.0, 4.0]})
+
+
+def test_spend_is_the_mean_of_what_was_before():
+    for view in (spend_v1, spend_v2):
+        assert list(view(PAYMENTS)["spend"]) == [0.0, 2.0]
+"""
+SCHEMA = """
+schema_type: dataframe
+columns:
+  customer: {dtype: int64, nullable: false}
+  at: {dtype: "datetime64[us]", nullable: false}
+  amount: {dtype: float64, nullable: false}
+  fraud: {dtype: int64, nullable: false}
+strict: true
+"""
+
+
+def payments(rows: int = 800) -> pd.DataFrame:
+    random = np.random.default_rng(5)
+    at = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.sort(random.integers(0, 60 * 86400, rows)), unit="s")
+    customer = random.integers(1, 21, rows)
+    amount = (random.gamma(2, 20, rows) * (1 + customer % 5)).round(2)
+    fraud = ((amount / 80 + (customer % 5) / 2 + random.normal(0, 0.5, rows)) > 2.2).astype(int)
+    return pd.DataFrame({"customer": customer, "at": at, "amount": amount, "fraud": fraud})
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A project with stored features, after a run of both versions."""
+    root = tmp_path_factory.mktemp("stored") / "bank"
+    settings = small.SETTINGS.replace('"shop"', '"bank"').replace("customers", "payments").replace("churn", "fraud")
+    settings = settings.replace('path = "payments.csv"', 'path = "payments.csv"\ntimestamps = { at = "" }')
+    small.write(
+        root,
+        {
+            "pyproject.toml": settings,
+            "bentofile.yaml": small.BENTO,
+            "features/__init__.py": "",
+            "features/spend.py": VIEWS,
+            "features/payments.schema.yaml": SCHEMA,
+            "models/__init__.py": "",
+            "models/fraud.py": MODELS,
+            "tests/features/test_spend.py": TESTS,
+        },
+    )
+    payments().to_csv(root / "payments.csv", index=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return root, small.go(root)
+
+
+@pytest.fixture(autouse=True)
+def _no_other_ledger(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_each_version_is_released_on_its_own_features(stored):
+    root, ran = stored
+    assert not ran.errors, ran
+    assert ran.report.outcome is Outcome.PASS, ran
+    first, second = sorted(ran.report.releases)
+    manifests = [read_manifest(root / ".mlops" / "releases" / name) for name in (first, second)]
+    assert [set(m.features) for m in manifests] == [{"spend_v1"}, {"spend_v2"}]
+    assert [m.champion for m in manifests] == ["", first]
+
+
+def test_the_champion_is_judged_through_its_own_features(stored):
+    """On the challenger's rows it must answer as its own held-out predictions did."""
+    root, ran = stored
+    workspace = small.opened(root)
+    first = read_manifest(workspace.releases / min(ran.report.releases))
+    checked = ran.record("check-model:fraud_v1")
+    own = workspace.frame(checked.outputs["predictions"])
+    challenger = workspace.frame(ran.record("assemble:fraud_v2").outputs["holdout"])
+    features = {name: ran.record(f"build-features:{name}") for name in ("spend_v1", "spend_v2")}
+    theirs = champion.predictions(workspace, first, challenger, features)
+    assert np.allclose(np.asarray(theirs.probabilities)[:, 1], own["probability_1"].to_numpy(), atol=1e-6)
+    before = workspace.frame(ran.record("assemble:fraud_v1").outputs["holdout"])
+    assert not np.allclose(challenger["spend"], before["spend"], equal_nan=True), "else anything would pass here"
+
+
+def test_a_champion_whose_view_is_gone_cannot_be_compared(stored):
+    root, ran = stored
+    workspace = small.opened(root)
+    first = read_manifest(workspace.releases / min(ran.report.releases))
+    challenger = workspace.frame(ran.record("assemble:fraud_v2").outputs["holdout"])
+    with pytest.raises(GateFailed, match="spend_v1") as caught:
+        champion.predictions(workspace, first, challenger, {})
+    assert "put spend_v1 back" in caught.value.next_step
+
+
+def test_the_champions_views_are_kept_computed(stored):
+    workspace = small.opened(stored[0])
+    assert champion.views(workspace, "fraud", "staging") == ("spend_v2", "spend_v1")
+
+
+def test_a_second_run_of_both_computes_nothing(stored):
+    assert small.go(stored[0]).computed == []
+
+
+def test_publishing_needs_the_features_to_have_been_computed_here(stored, tmp_path):
+    workspace = small.opened(stored[0])
+    manifest = read_manifest(workspace.releases / min(stored[1].report.releases))
+    empty = Index(tmp_path / "index.db")
+    with pytest.raises(DeploymentFailed, match="spend_v1") as caught:
+        publish_features(workspace, empty, manifest, tmp_path / "online.db")
+    assert "mlops run fraud_v1" in caught.value.next_step
+    empty.close()
+    assert not published(tmp_path / "online.db")
+
+
+def test_publishing_writes_only_what_the_release_reads(stored, tmp_path):
+    workspace = small.opened(stored[0])
+    manifest = read_manifest(workspace.releases / min(stored[1].report.releases))
+    index = Index(workspace.home / "index.db")
+    publish_features(workspace, index, manifest, tmp_path / "online.db")
+    index.close()
+    assert [one.view for one in published(tmp_path / "online.db")] == ["spend_v1"]
+
+
+def test_going_back_brings_the_features_along(stored):
+    root, ran = stored
+    first, second = sorted(ran.report.releases)
+    workspace = small.opened(root)
+    target = chosen.local(workspace, "staging")
+    assert {one.view for one in published(target.online)} == {"spend_v1", "spend_v2"}
+    back = rollback(workspace, environment="staging", reason="complaints")
+    assert (back.facts["from"], back.facts["release"]) == (second, first)
+    assert {one.view for one in published(target.online)} == {"spend_v1", "spend_v2"}
+    forward = rollback(workspace, environment="staging", to=second)
+    assert forward.facts["release"] == second
+
+
+def test_without_a_model_there_is_nothing_to_do(tmp_path):
+    workspace = small.opened(small.churn(tmp_path / "shop"))
+    with pytest.raises(NothingToDo):
+        run(workspace, Wish(command="run", models=()), small.Watch())
+
+
+def test_a_bug_in_a_step_is_raised_and_the_ledger_says_so(tmp_path, monkeypatch):
+    from mlops.adapters.ledger import Ledger
+    from mlops.steps import snapshot
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("oops")
+
+    root = small.churn(tmp_path / "shop")
+    monkeypatch.setattr(snapshot, "snapshot", broken)
+    with pytest.raises(ZeroDivisionError):
+        small.go(root)
+    ledger = Ledger(root / ".mlops", "shop")
+    runs = ledger.client.search_runs([ledger.experiment])
+    (pushed,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert pushed.info.status == "FAILED"
+    assert pushed.data.tags["mlops.error"] == "ZeroDivisionError: oops"
+
+
+def test_the_machine_readable_commands_say_what_there_is(stored):
+    root, ran = stored
+    _, second = sorted(ran.report.releases)
+    (standing,) = json.loads(small.mlops(root, "status", "staging", "--json").stdout)
+    assert standing["families"][0]["standing"]["live"] == second
+    lineage = json.loads(small.mlops(root, "lineage", "fraud_v2", "--json").stdout)
+    assert lineage["release"] == second
+    assert isinstance(json.loads(small.mlops(root, "doctor", "--json").stdout), list)
+    wrong = small.mlops(root, "lineage", "fruad", "--json")
+    assert json.loads(wrong.stdout)["exit_code"] == wrong.returncode == 2
+
+
+def test_a_manifest_is_not_of_this_machine(stored):
+    root, ran = stored
+    for name in ran.report.releases:
+        manifest = read_manifest(root / ".mlops" / "releases" / name)
+        assert isinstance(manifest, Manifest)
+        assert str(root) not in (root / ".mlops" / "releases" / name / "manifest.json").read_text()
