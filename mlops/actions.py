@@ -68,6 +68,7 @@ class Action:
     run: Callable[[Records], Record]
     ingredients: Callable[[Records], Mapping[str, Any]] | None
     still: Callable[[Record], bool] = lambda _: True
+    recorded: bool = True
 
 
 class Actions:
@@ -85,6 +86,7 @@ class Actions:
         self._ledger = os.environ.get("MLFLOW_TRACKING_URI", "")
         self._deepchecks: Deepchecks | None = None
         self._lock = threading.Lock()
+        self._measuring = threading.Lock()
 
     def __enter__(self) -> Self:
         """Ready; deepchecks starts with the first computed step."""
@@ -255,7 +257,8 @@ class Actions:
 
     def _booted(self, packaged: Record) -> Record:
         """Judge the bento in a copy of its own: a server writes into its folder, and the stored one stays as it is."""
-        with tempfile.TemporaryDirectory(prefix="bento-", dir=self.workspace.scratch) as folder:
+        # One load test at a time: two beside each other measure each other.
+        with self._measuring, tempfile.TemporaryDirectory(prefix="bento-", dir=self.workspace.scratch) as folder:
             bento = Path(folder) / "bento"
             self.workspace.objects.get_tree(packaged.outputs["bento"], bento)
             record = check_service.check_service(self.workspace, bento=bento, limits=self.workspace.config.load)
@@ -304,19 +307,15 @@ class Actions:
         return Action(
             version=deploy.VERSION,
             run=lambda done: self._live(model, environment, str(done[release].facts["release"])),
-            ingredients=lambda done: {"release": done[release].facts["release"], "environment": environment},
-            still=lambda record: self._stands(model, environment, str(record.facts["release"])),
+            ingredients=None,
+            recorded=False,
         )
 
-    def _stands(self, model: Model, environment: str, release: str) -> bool:
-        live = chosen.target(self.workspace, environment).standing(model.family).live
-        return live == release or self._overtaken(model, environment, release)
-
     def _live(self, model: Model, environment: str, release: str) -> Record:
-        if self._overtaken(model, environment, release):
-            facts = {"environment": environment, "release": release, "changed": False}
-            summary = f"{environment}: {release} was live before a newer version"
-            return Record(step="deploy", subject=model.name, facts={**facts, "summary": summary})
+        why = self._left_alone(model, environment, release)
+        if why:
+            facts = {"environment": environment, "release": "", "changed": False}
+            return Record(step="deploy", subject=model.name, facts={**facts, "summary": f"{environment}: {why}"})
         record = deploy.deploy(
             self.workspace,
             environment=environment,
@@ -328,13 +327,21 @@ class Actions:
         facts = {**record.facts, "summary": f"{environment}: {release} {how}"}
         return dataclasses.replace(record, subject=model.name, facts=facts)
 
-    def _overtaken(self, model: Model, environment: str, release: str) -> bool:
-        """Whether the release has been live and a newer version of the same wish follows: going back is rollback's."""
-        newest = max(m.version for m in self.wish.models if m.family == model.family)
-        if model.version == newest:
-            return False
-        events = chosen.target(self.workspace, environment).history(model.family)
-        return any(event.to == release and event.outcome == "done" for event in events)
+    def _left_alone(self, model: Model, environment: str, release: str) -> str:
+        """Why a release that has been live is not brought back by a run; "" where it is to go live.
+
+        What a person rolled back stays so until a person deploys it again, and of several versions of one
+        wish only the newest returns.
+        """
+        events = [e for e in chosen.target(self.workspace, environment).history(model.family) if e.outcome == "done"]
+        if not any(event.to == release for event in events) or events[-1].to == release:
+            return ""
+        if events[-1].action == "rollback":
+            who = f"{events[-1].who} rolled back to {events[-1].to}"
+            return f"{who}; to bring {release} back: mlops deploy {environment} {release}"
+        if model.version < max(m.version for m in self.wish.models if m.family == model.family):
+            return f"{release} was live before a newer version"
+        return ""
 
     def views(self) -> tuple[FeatureView, ...]:
         """The views that the wished models read, and those that their champions do and that are still declared."""

@@ -119,11 +119,21 @@ def load(root: Path) -> Config:
     if table is None:
         raise ConfigError(f"{file} has no [tool.mlops] table", next_step="add one, or run `mlops init`")
     _refuse_unknown_keys(table, Config, ("tool", "mlops"), text=text, file=file)
-    config = _convert(table, text, file)
+    config = _convert(_inherited(table), text, file)
     _one_origin_each(config, text, file)
     if config.name:
         return config
     return msgspec.structs.replace(config, name=document.get("project", {}).get("name", root.name))
+
+
+def _inherited(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with each version's settings (`fraud_v2`) laid over its family's (`fraud`)."""
+    models = table.get("models")
+    if not isinstance(models, dict):
+        return table
+    plain = {name: settings for name, settings in models.items() if isinstance(settings, dict)}
+    laid = {name: {**plain.get(name.rpartition("_v")[0], {}), **settings} for name, settings in plain.items()}
+    return {**table, "models": {**models, **laid}}
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -189,11 +190,28 @@ def _check(catalog: Catalog, config: Config) -> None:
                 f"{reader.origin}: {reader.name} reads the unknown source {reader.source!r}",
                 next_step=f"{nearest(reader.source, config.sources)} Or add [tool.mlops.sources.{reader.source}]",
             )
+    for check in catalog.checks.values():
+        _check_own(check, config)
     for model in catalog.models.values():
         for name in model.features:
             _check_feature(catalog, name, model)
     for computed in catalog.on_demands.values():
         _check_inputs(catalog, computed, ())
+
+
+def _check_own(check: Check, config: Config) -> None:
+    """A check that no gate would call must not look as if it were enforced."""
+    if check.on in ("features", "service"):
+        raise DeclarationError(
+            f"{check.origin}: no gate calls a check on={check.on!r} yet",
+            next_step='write it as a pytest test, or declare it on="data" or on="model"',
+        )
+    asked = list(inspect.signature(check.function).parameters)
+    if check.on == "data" and (len(asked) != 1 or asked[0] not in config.sources):
+        raise DeclarationError(
+            f"{check.origin}: a check on data has one parameter, named as the source that it looks at",
+            next_step=nearest(asked[0], config.sources) if asked else f"name one of {', '.join(config.sources)}",
+        )
 
 
 def _check_feature(catalog: Catalog, name: str, reader: Declared) -> None:

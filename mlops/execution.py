@@ -31,7 +31,7 @@ class Task:
     `version` is the step's own: it rises when the step's meaning changes, and with it every key. `ingredients` gives
     what else the key is made of, out of the needs' records; None: the task runs every time.
     `judging` tasks go on after a gate has said no; building ones do not start. `still` says whether what an
-    earlier record tells of is there outside the store.
+    earlier record tells of is there outside the store. `recorded` is off for what writes its own events.
     """
 
     step: str
@@ -43,6 +43,7 @@ class Task:
     ingredients: Callable[[Records], Mapping[str, Any]] | None = None
     judging: bool = False
     still: Callable[[Record], bool] = lambda _: True
+    recorded: bool = True
 
     @property
     def name(self) -> str:
@@ -157,14 +158,16 @@ class Executor:
         known = self._known(key, task)
         if known is not None:
             return known
-        self._recorder.warm()
+        if task.recorded:
+            self._recorder.warm()
         self._observer.started(task.name)
         began, clock = time.time(), time.monotonic()
         record = _result(task, needs)
         record = dataclasses.replace(record, key=key, started=began, seconds=time.monotonic() - clock)
         if key and (record.verdict is None or record.verdict.accepted):
             self._index.add(record)
-        self._recorder.record(record)
+        if task.recorded:
+            self._recorder.record(record)
         return record
 
     def _known(self, key: str, task: Task) -> Record | None:

@@ -96,6 +96,7 @@ def _task(
         run=action.run,
         ingredients=action.ingredients,
         still=action.still,
+        recorded=action.recorded,
         needs=tuple(needs or ()),
         after=tuple(after or ()),
         judging=step in _JUDGING,

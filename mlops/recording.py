@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mlops.adapters import files
+from mlops.adapters.ledger import tracking_uri
 from mlops.errors import MlopsError, OutsideError
 from mlops.verdict import Outcome, Record
 
@@ -90,8 +91,13 @@ class Recorder:
         return self._pool.submit(lambda: action(*self._ledger())).result()
 
     def close(self, outcome: Outcome, error: str = "") -> None:
-        """Write what is pending and close the push's run with its outcome."""
+        """Write what is pending and close the push's run with its outcome.
+
+        A run that did nothing opens the ledger only to tell it of one that was killed.
+        """
         try:
+            if self._killed():
+                self.warm()
             if self._opened is not None:
                 self.call(lambda ledger, run: ledger.end(run, outcome, error))
                 self._raise_what_failed()
@@ -115,15 +121,22 @@ class Recorder:
 
     def _bury_killed(self, ledger: Ledger) -> None:
         """A run that was killed could not say so: the next one says it for it."""
+        for marker, run in self._killed():
+            with contextlib.suppress(OutsideError):  # a ledger that does not know the run has nothing to mend
+                ledger.killed(run)
+            marker.unlink(missing_ok=True)
+
+    def _killed(self) -> list[tuple[Path, str]]:
+        """Markers and ids of the runs of this ledger whose process is gone."""
+        found = []
         for marker in self.workspace.home.glob("run-*.json"):
             try:
                 left = json.loads(marker.read_bytes())
             except FileNotFoundError:  # its run has ended since, or another one has buried it
                 continue
-            if left["ledger"] == ledger.uri and not _alive(int(left["pid"])):
-                with contextlib.suppress(OutsideError):  # a ledger that does not know the run has nothing to mend
-                    ledger.killed(str(left["run"]))
-                marker.unlink(missing_ok=True)
+            if left["ledger"] == tracking_uri(self.workspace.home) and not _alive(int(left["pid"])):
+                found.append((marker, str(left["run"])))
+        return found
 
     def _ledger(self) -> tuple[Ledger, str]:
         if self._opened is None:

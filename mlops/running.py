@@ -32,7 +32,7 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
         with Actions(workspace, wish, push, recorder, index, observer) as actions:
             ended = Executor(index, workspace.objects, recorder, observer).run(tasks(actions))
         report = _report(wish, ended)
-        if wish.environment and any(r.step == "deploy" and not r.reused for r in ended.records):
+        if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
             to = wish.environment
             recorder.call(lambda ledger, _: write_events(workspace, to, ledger))
         outcome = report.outcome if not ended.errors else Outcome.FAIL
@@ -59,7 +59,7 @@ def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError
 def _report(wish: Wish, ended: Run) -> Report:
     records = ended.records
     releases = tuple(str(r.facts["release"]) for r in records if r.step == "register")
-    moves = [r for r in records if r.step == "deploy"]
+    moves = [r for r in records if r.step == "deploy" and r.facts["release"]]
     deployed = {str(r.facts["environment"]): str(r.facts["release"]) for r in moves}
     errors = tuple(error.message for error in ended.errors)
     return Report(command=wish.command, records=records, releases=releases, deployed=deployed, errors=errors)

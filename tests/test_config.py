@@ -30,6 +30,7 @@ def test_a_whole_configuration_is_read_into_frozen_values(tmp_path):
     assert config.sources["orders"].missing == (-200, "n/a")
     assert config.settings("churn", "churn_v1").margin == 0.02
     assert config.settings("churn", "churn_v2").floor == 0.8
+    assert config.settings("churn", "churn_v2").margin == 0.02, "what a version does not say, its family does"
     assert config.settings("other", "other_v1").floor is None
     with pytest.raises(AttributeError):
         config.seed = 8

@@ -142,6 +142,13 @@ def test_an_error_is_kept_and_what_needs_it_does_not_start(run):
     assert "c" in watch.computed
 
 
+def test_what_writes_its_own_events_opens_no_ledger(run):
+    _, watch = run(task("deploy", recorded=False))
+    assert watch.computed == ["deploy"]
+    assert watch.warmed == 0
+    assert watch.recorded == []
+
+
 def test_a_bug_is_raised_and_not_hidden_in_a_report(run):
     with pytest.raises(ZeroDivisionError):
         run(task("a", action=lambda: 1 / 0))

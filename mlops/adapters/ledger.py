@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops.adapters.files import sync
 from mlops.adapters.lock import locked
 from mlops.contract import Contract
 from mlops.errors import MlopsError, OutsideError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _BUSY = "the ledger is being written"
+_DATABASE = "mlflow.db"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _PARAM_LENGTH = 500  # what every MLflow backend takes
 _TAG_LENGTH = 4500
@@ -40,7 +42,7 @@ _TAG_LENGTH = 4500
 
 def tracking_uri(home: Path) -> str:
     """`MLFLOW_TRACKING_URI` where set, else a SQLite file in `.mlops`."""
-    return os.environ.get(_VARIABLE) or f"sqlite:///{home / 'mlflow.db'}"
+    return os.environ.get(_VARIABLE) or f"sqlite:///{home / _DATABASE}"
 
 
 class Ledger:
@@ -54,7 +56,8 @@ class Ledger:
 
         _set_process_wide(self.uri)
         self._lock = home / ".ledger.lock"
-        with self._outside(), locked(self._lock, _BUSY):  # two processes would make the same tables at once
+        # Two processes would make the same tables at once, and one that is killed leaves some of them.
+        with self._outside(), locked(self._lock, _BUSY), _whole(home / _DATABASE):
             self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             self.experiment = self._experiment(project, home)
 
@@ -255,6 +258,21 @@ def signature(contract: Contract) -> Any:
     if contract.task == "binary":
         outputs.append(ColSpec(DataType.double, "probability"))
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+@contextmanager
+def _whole(database: Path) -> Iterator[None]:
+    """A local database that is made whole in here, or made anew by the next process."""
+    unfinished = database.with_name(f"{database.name}.unfinished")
+    if unfinished.exists():
+        for left in database.parent.glob(f"{database.name}*"):
+            if left != unfinished:
+                left.unlink()
+    elif not database.exists():
+        unfinished.touch()
+        sync(database.parent)
+    yield
+    unfinished.unlink(missing_ok=True)
 
 
 def _set_process_wide(uri: str) -> None:

@@ -46,7 +46,8 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{model}</title>
 <style>body{{font:16px/1.5 system-ui;margin:2rem auto;max-width:48rem;padding:0 1rem}}
-pre{{background:#f4f4f4;padding:1rem;overflow:auto}}td,th{{padding:.2rem 1rem .2rem 0;text-align:left}}</style>
+pre{{background:#f4f4f4;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}}
+td,th{{padding:.2rem 1rem .2rem 0;text-align:left}}</style>
 <h1>{model}</h1><p>Release <code>{release}</code>, {task}.</p>
 <h2>Ask it</h2><pre>{command}</pre>
 <p>One object gives one answer, a list of objects a list of answers.</p>

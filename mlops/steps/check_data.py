@@ -5,6 +5,7 @@ Two functions, because a source is judged as soon as it is there, and a model's 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from mlops.contract import Contract
 from mlops.declare import Model
 from mlops.gates import data as gate
 from mlops.gates import deepchecks as suites
-from mlops.gates import questions
+from mlops.gates import own, questions
 from mlops.gates import schema as schema_gate
 from mlops.gates.severities import apply
 from mlops.release import Manifest
@@ -54,6 +55,9 @@ def check_source(
         key, reader = (schema.key if schema is not None else None), (models[0] if models else None)
         asked = questions.of_source(frame, source=source, key=key, reader=reader, seed=workspace.config.seed)
         found += asked.findings(deepchecks.run(asked))
+    for check in workspace.catalog.checks.values():
+        if check.on == "data" and source in inspect.signature(check.function).parameters:
+            found += own.run(check, {source: frame.copy()}, subject=source)
     verdict = Verdict(gate="check-data", subject=source, findings=apply(found, workspace.config.severity))
     return Record(step="check-data", subject=source, verdict=verdict, metrics=_counts(verdict, len(frame)))
 

@@ -16,7 +16,7 @@ from mlops.declare import Model
 from mlops.errors import GateFailed
 from mlops.gates import deepchecks as suites
 from mlops.gates import model as gate
-from mlops.gates import questions
+from mlops.gates import own, questions
 from mlops.gates.severities import apply
 from mlops.serving.predictors import Prediction, answers
 from mlops.statistics import sampling
@@ -75,6 +75,7 @@ def check_model(
             *_judged(model, contract, train, holdout, settings),
             *_compared(contract, holdout, champion, settings),
             *_suite(workspace, contract, train, holdout, deepchecks),
+            *_own(workspace, model, holdout),
         ],
         workspace.config.severity,
     )
@@ -90,6 +91,15 @@ def check_model(
         facts={"champion": champion.release if champion else "", "metric": contract.metric},
         verdict=Verdict(gate="check-model", subject=model.name, findings=findings),
     )
+
+
+def _own(workspace: Workspace, model: Model, holdout: _Side) -> list[Finding]:
+    """The user's own checks; they may ask for the held-out `rows`, their `predictions`, and the `model`'s name."""
+    checks = [check for check in workspace.catalog.checks.values() if check.on == "model"]
+    if not checks:
+        return []
+    values = {"rows": holdout.table.copy(), "predictions": _predictions(holdout), "model": model.name}
+    return [finding for check in checks for finding in own.run(check, values, subject=model.name)]
 
 
 def _side(estimator: Any, table: pd.DataFrame, contract: Contract) -> _Side:

@@ -93,6 +93,10 @@ def _boot_and_ask(
         findings = (boot, _golden(asked), _malformed(asked))
         measured = _loaded(asked, limits)
         loaded = gate.load(measured, limits, subject=contract.model, champion=champion)
+        if any(finding.fired for finding in loaded) and not measured.get("errors"):
+            # A busy moment of the machine is not the model's fault; what is slow twice is slow.
+            measured = _loaded(asked, limits)
+            loaded = gate.load(measured, limits, subject=contract.model, champion=champion)
         return (*findings, *loaded), {"boot_seconds": seconds, **measured}
 
 

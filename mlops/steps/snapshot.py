@@ -10,7 +10,6 @@ from mlops.errors import ConfigError, nearest
 from mlops.verdict import Record
 
 if TYPE_CHECKING:
-
     from mlops.workspace import Workspace
 
 VERSION = 1
