@@ -136,7 +136,13 @@ class Ran:
 
     report: Report
     errors: tuple[Exception, ...]
-    computed: list[str]
+    started: list[str]
+
+    @property
+    def computed(self) -> list[str]:
+        """The tasks that did something: a deployment of what is live already did not."""
+        idle = {r.name for r in self.report.records if r.step == "deploy" and not r.facts["changed"]}
+        return [name for name in self.started if name not in idle]
 
     def record(self, name: str) -> Record:
         return next(record for record in self.report.records if record.name == name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -214,3 +215,19 @@ def test_opening_a_ledger_wishes_nothing_for_the_next_one(tmp_path, monkeypatch)
     first, second = (Ledger(tmp_path / name / ".mlops", name) for name in ("first", "second"))
     assert "MLFLOW_TRACKING_URI" not in os.environ
     assert first.uri != second.uri
+
+
+def test_a_database_whose_making_was_killed_is_made_anew(tmp_path, monkeypatch):
+    """Promise 12, a part: MLflow would find some of its tables there, and refuse to make the others."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    home = tmp_path / ".mlops"
+    Ledger(home, "shop")
+    with sqlite3.connect(home / "mlflow.db") as database:
+        database.execute("drop table alembic_version")
+        database.execute("drop table experiments")
+    (home / "mlflow.db.unfinished").touch()
+    program = "import sys; from pathlib import Path; from mlops.adapters.ledger import Ledger; "
+    program += "Ledger(Path(sys.argv[1]), 'shop').begin('run', {})"
+    done = subprocess.run([sys.executable, "-c", program, str(home)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (home / "mlflow.db.unfinished").exists()
