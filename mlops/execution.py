@@ -177,6 +177,7 @@ class Executor:
         if not (all(self._objects.has(digest) for digest in record.outputs.values()) and task.still(record)):
             self._index.forget(key)
             return None
+        self._index.touch(key)
         return dataclasses.replace(record, reused=True)
 
 

@@ -6,6 +6,7 @@ Path, time, user, machine and the order of a dict do not matter, so the same wor
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -27,6 +28,9 @@ _RELEVANT = {
 """The packages whose versions can change a step's result."""
 
 
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def key_of(step: str, ingredients: Mapping[str, Any]) -> str:
     """The sha256 over the step's name, its ingredients and the versions of the packages it truly uses."""
     whole = {"step": step, "environment": environment(step), **ingredients}
@@ -36,13 +40,14 @@ def key_of(step: str, ingredients: Mapping[str, Any]) -> str:
 @cache
 def environment(step: str) -> dict[str, str]:
     """Versions of the packages that matter to a step; missing ones are named as such."""
-    return {name: _version(name) for name in _RELEVANT.get(step, ())}
+    packages = {name: _version(name) for name in _RELEVANT.get(step, ())}
+    return {**packages, "python": _PYTHON} if packages else {}
 
 
 def environment_lock() -> dict[str, str]:
     """Every package that can change a prediction, with its version: a release's environment."""
     names = sorted({name for packages in _RELEVANT.values() for name in packages})
-    return {name: _version(name) for name in names}
+    return {**{name: _version(name) for name in names}, "python": _PYTHON}
 
 
 def _version(name: str) -> str:

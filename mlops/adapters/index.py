@@ -42,7 +42,9 @@ class Index:
     def latest(self, step: str, subject: str) -> Record | None:
         """The newest record of a step on a subject, or None."""
         return self._one(
-            "select record from records where step = ? and subject = ? order by rowid desc limit 1", step, subject
+            "select record from records where step = ? and subject = ? order by at desc, rowid desc limit 1",
+            step,
+            subject,
         )
 
     def add(self, record: Record) -> None:
@@ -51,6 +53,13 @@ class Index:
             self._database.execute(
                 "insert into records (key, step, subject, record) values (?, ?, ?, ?) on conflict (key) do nothing",
                 (record.key, record.step, record.subject, msgspec.json.encode(record)),
+            )
+
+    def touch(self, key: str) -> None:
+        """Say that a record was used now, so that it is the latest of its step."""
+        with self._lock:
+            self._database.execute(
+                "update records set at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') where key = ?", (key,)
             )
 
     def forget(self, key: str) -> None:

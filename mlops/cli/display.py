@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
-import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import click
 
 from mlops.reports.text import line
-from mlops.reports.words import seconds
 from mlops.verdict import Outcome, Record
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _COLOURS = {Outcome.PASS: "green", Outcome.OVERRIDDEN: "yellow", Outcome.INSUFFICIENT: "yellow"}
 
@@ -23,62 +23,62 @@ class Display:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._terminal = sys.stderr.isatty() and not quiet
-        self._running: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._ticker = threading.Thread(target=self._tick, daemon=True)
+        self._running: dict[str, TaskID] = {}
+        self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
-        """Begin to show."""
-        if self._terminal:
-            self._ticker.start()
+        """Begin to show; spinners only on a terminal."""
+        if sys.stderr.isatty() and not self._quiet:
+            self._progress = _spinners()
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave a clean line."""
-        self._over.set()
-        if self._terminal:
-            self._ticker.join()
-            self._clear()
+        if self._progress is not None:
+            self._progress.stop()
 
     def started(self, name: str) -> None:
         """A step is being computed."""
-        with self._lock:
-            self._running[name] = (time.monotonic(), "")
+        if self._progress is not None:
+            with self._lock:
+                self._running[name] = self._progress.add_task(name, said="", total=None)
 
     def progress(self, name: str, text: str) -> None:
         """A step has something to say."""
-        with self._lock:
-            begun, _ = self._running.get(name, (time.monotonic(), ""))
-            self._running[name] = (begun, text)
+        if self._progress is not None and name in self._running:
+            self._progress.update(self._running[name], said=text)
 
     def finished(self, record: Record) -> None:
         """A step is over."""
         with self._lock:
-            self._running.pop(record.name, None)
-            if self._quiet:
-                return
-            self._clear()
-            mark, rest = line(record)[:1], line(record)[1:]
-            outcome = record.verdict.outcome if record.verdict else Outcome.PASS
-            click.echo(click.style(mark, fg=_COLOURS.get(outcome, "red"), bold=True) + rest, err=True)
+            running = self._running.pop(record.name, None)
+        if self._progress is not None and running is not None:
+            self._progress.remove_task(running)
+        if self._quiet:
+            return
+        mark, rest = line(record)[:1], line(record)[1:]
+        colour = _COLOURS.get(record.verdict.outcome if record.verdict else Outcome.PASS, "red")
+        if self._progress is None:
+            click.echo(click.style(mark, fg=colour, bold=True) + rest, err=True)
+        else:
+            from rich.text import Text
 
-    def _clear(self) -> None:
-        if self._terminal:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+            shown = Text.assemble((mark, f"bold {colour}"), rest)
+            self._progress.console.print(shown, soft_wrap=True)
 
-    def _tick(self) -> None:
-        frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-        for count in range(1_000_000):
-            if self._over.wait(0.1):
-                return
-            with self._lock:
-                now = time.monotonic()
-                shown = [f"{n} {t or seconds(now - b)}" for n, (b, t) in self._running.items()]
-                width = shutil.get_terminal_size().columns
-                if shown:
-                    text = f"{frames[count % len(frames)]} {'   '.join(shown)}"
-                    click.echo("\r\x1b[2K" + text[: width - 1], nl=False, err=True)
+
+def _spinners() -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)

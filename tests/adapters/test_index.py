@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -40,6 +41,15 @@ def test_the_newest_record_of_a_step_is_found(index):
         index.add(Record(step="build-features", subject="spend_v1", key=key))
     assert index.latest("build-features", "spend_v1").key == "second"
     assert index.latest("build-features", "other_v1") is None
+
+
+def test_a_record_that_is_used_again_is_the_newest(index):
+    """Data that went back to an earlier state gives the earlier record, and its features are the ones to publish."""
+    for key in ("first", "second"):
+        index.add(Record(step="build-features", subject="spend_v1", key=key))
+    time.sleep(0.005)
+    index.touch("first")
+    assert index.latest("build-features", "spend_v1").key == "first"
 
 
 def test_processes_that_write_at_once_lose_nothing(index, tmp_path):
