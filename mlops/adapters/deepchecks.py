@@ -32,6 +32,7 @@ SCRIPT = Path(__file__).with_name("deepchecks_script.py")
 _PYTHONS = ((3, 11), (3, 12))  # what the script's pins have wheels for
 _START_SECONDS = 900.0  # the first start downloads the environment
 _JOB_SECONDS = 600.0
+_CLOSE_SECONDS = 0.2
 _LOG_TAIL = 1500
 
 
@@ -138,6 +139,7 @@ class Deepchecks:
         self._scratch = scratch
         self._lock = threading.Lock()
         self._jobs = 0
+        self._closed = False
         self._ready: _Reply | None = None
         self._process: _Process | None = None
         self._start()
@@ -174,6 +176,8 @@ class Deepchecks:
         A process that dies or hangs gives an answer with `error` for each check: nothing ran, and that is said.
         """
         with self._lock:
+            if self._closed:
+                return tuple(Answer(check=str(spec["check"]), error="the run was ended") for spec in job.checks)
             self.wait()
             folder = Path(tempfile.mkdtemp(prefix="deepchecks-", dir=self._scratch))
             try:
@@ -182,9 +186,14 @@ class Deepchecks:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """End the process; calling it again does nothing."""
-        with self._lock:
+        """End the process, also in the middle of a job, which then gives errors; calling it again does nothing."""
+        self._closed = True
+        idle = self._lock.acquire(timeout=_CLOSE_SECONDS)  # whoever interrupts a run does not wait for its checks
+        try:
             self._stop()
+        finally:
+            if idle:
+                self._lock.release()
 
     def _start(self) -> _Process:
         if self._process is None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,25 @@ def test_a_job_that_cannot_be_understood_is_an_error_in_every_answer(deepchecks)
     broken = job(pd.DataFrame({"n": range(5)}), SINGLE, NULLS)
     broken.described["features"] = ["there is no such column"]
     assert [bool(answer.error) for answer in deepchecks.run(broken)] == [True, True]
+
+
+def test_closing_does_not_wait_for_the_job_that_runs(tmp_path):
+    """Ctrl-C must not last as long as the slowest check."""
+    columns = {f"n{number}": range(20_000) for number in range(60)}
+    slow = job(pd.DataFrame(columns), *[{"check": "FeatureFeatureCorrelation", "conditions": []}] * 40)
+    process = Deepchecks(tmp_path)
+    process.wait()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(process.run, slow)
+        while process._lock.acquire(blocking=False):
+            process._lock.release()
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert not running.done(), "the job must be long for this test to mean something"
+        process.close()
+        answers = running.result(timeout=10)
+    assert all(answer.error for answer in answers)
+    assert process.run(slow)[0].error, "what was closed does not start again"
 
 
 def test_a_process_that_dies_is_an_error_in_every_answer_and_the_next_job_runs(tmp_path):
