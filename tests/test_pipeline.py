@@ -12,6 +12,8 @@ from mlops.adapters.ledger import Ledger
 from mlops.champion import live
 from mlops.pipeline import STEPS
 from mlops.release import BENTO
+from mlops.steps.deploy import deploy
+from mlops.steps.rollback import rollback
 from mlops.targets import chosen
 from mlops.verdict import Outcome
 from tests import small
@@ -196,3 +198,36 @@ def test_a_project_without_models_has_nothing_to_do(tmp_path):
     done = small.mlops(root, "run")
     assert done.returncode == 3
     assert "@model" in done.stderr
+
+
+def test_a_run_does_not_bring_back_what_a_person_rolled_back(shop):
+    (shop / "models" / "churn.py").write_text(small.MODELS + small.SECOND)
+    first, second = sorted(small.go(shop).report.releases)
+    workspace = small.opened(shop)
+    rollback(workspace, environment="staging", reason="complaints")
+    again = small.go(shop)
+    target = chosen.target(workspace, "staging")
+    assert target.standing("churn").live == first
+    assert f"mlops deploy staging {second}" in again.record("deploy:churn_v2").facts["summary"]
+    assert again.report.deployed == {"staging": first}, "the report tells what is live, not what was wished"
+    deploy(workspace, environment="staging", release=second)
+    assert target.standing("churn").live == second, "a person may"
+
+
+def test_a_users_own_check_stops_a_release_until_it_holds(shop):
+    """PROMISES 2: a check on data that says no, and one on the model that crashes."""
+    before = set((shop / ".mlops" / "releases").iterdir())
+    rules = shop / "models" / "rules.py"
+    rules.write_text(
+        "from mlops import check\n\n"
+        '@check(on="data")\ndef nobody_pays_too_much(customers):\n'
+        '    assert customers["amount"].max() < 0, "too much"\n\n'
+        '@check(on="model")\ndef crashes(rows, predictions):\n    return rows["no such column"]\n'
+    )
+    small.edit(shop / "models" / "churn.py", "1.0", "0.9")
+    ran = small.go(shop)
+    assert ran.report.outcome is Outcome.FAIL
+    fired = {f.check: f for verdict in ran.report.verdicts for f in verdict.fired if f.check.startswith("own.")}
+    assert "too much" in fired["own.nobody_pays_too_much"].message
+    assert fired["own.crashes"].outcome is Outcome.NOT_RUN
+    assert set((shop / ".mlops" / "releases").iterdir()) == before, "nothing was released"
