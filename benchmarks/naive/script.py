@@ -25,12 +25,12 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 tests = [sys.executable, "-m", "pytest", "-q", "tests/features"]
 subprocess.run(tests, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
-import pandas as pd  # noqa: E402
-from sklearn.metrics import average_precision_score  # noqa: E402
+import pandas as pd
+from sklearn.metrics import average_precision_score
 
-from features.simulator import transactions  # noqa: E402
-from features.transactions import amount_over_mean_v1, customer_spend_v1, terminal_risk_v1  # noqa: E402
-from models.fraud import fraud_v1  # noqa: E402
+from features.simulator import transactions
+from features.transactions import amount_over_mean_v1, customer_spend_v1, terminal_risk_v1
+from models.fraud import fraud_v1
 
 rows = transactions(seed=7).sort_values("event_time")
 for view, entity in ((customer_spend_v1, "customer_id"), (terminal_risk_v1, "terminal_id")):
@@ -49,7 +49,7 @@ for part, name in ((train, "train"), (test, "test")):
     table.to_parquet(FOLDER / f"{name}.parquet", index=False)
 subprocess.run([*sys.argv[2:], str(FOLDER)], check=True, stdout=subprocess.DEVNULL)
 
-import mlflow  # noqa: E402
+import mlflow
 
 mlflow.set_tracking_uri(f"sqlite:///{FOLDER / 'mlflow.db'}")
 mlflow.set_experiment("fraud")
@@ -64,7 +64,7 @@ with mlflow.start_run():
         registered_model_name="fraud",
     )
 
-import bentoml  # noqa: E402
+import bentoml
 
 bentoml.sklearn.save_model("fraud", fitted)
 build = FOLDER / "build"
