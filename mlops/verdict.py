@@ -34,8 +34,9 @@ class Severity(StrEnum):
 class Finding:
     """What one check saw about one subject, with the evidence and the next step.
 
-    `check` is a dotted name such as `schema.range`; `subject` a column, view, segment or file;
-    `rows` the first rows concerned (positions in the table, or keys); `interval` a 95 % interval.
+    `check` is a dotted name such as `schema.range`; `subject` a column, view or file; `segment` the part of
+    the rows it is about, in words (`channel = 'online'`); `rows` the first rows concerned (positions in the table,
+    or keys); `interval` a 95 % interval.
     A skipped check states its reason in `message`: a skip without a reason is not a pass.
     """
 
@@ -49,6 +50,7 @@ class Finding:
     n: int | None = None
     interval: tuple[float, float] | None = None
     rows: tuple[int | str, ...] = ()
+    segment: str = ""
     next_step: str = ""
 
     def __post_init__(self) -> None:
