@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 OVERFIT = 0.1
 """From this difference between training and held-out rows on, of a score or as a share of an error."""
 
-WEAK_SEGMENT = 0.1
-SEGMENT_ROWS = 50
-_MOST_SEGMENTS = 20
 TELLING = 0.998
 """A single feature that scores this much alone was written after the label (balanced accuracy, or R²).
 
@@ -204,13 +201,6 @@ def judge_overfit(metric: str, train: Measured, holdout: Measured) -> Finding:
     )
 
 
-def judge_segments(
-    metric: str, answers: Answers, segments: Mapping[str, pd.Series], overall: float
-) -> tuple[Finding, ...]:
-    """One finding per declared segment column: which of its values the model serves much worse than the rest."""
-    return tuple(_judge_segment(metric, answers, name, values, overall) for name, values in segments.items())
-
-
 def judge_leakage(
     train: pd.DataFrame, holdout: pd.DataFrame, labels: tuple[NDArray[np.float64], NDArray[np.float64]], *, classes: int
 ) -> tuple[Finding, ...]:
@@ -255,49 +245,6 @@ def _after_comparison(found: Comparison, metric: str, margin: float, allowed: fl
         f"these rows can decide a margin of {smallest:.3g}; a margin of {margin:g} takes {found.rows_needed:,} rows. "
         "Hold out more rows, widen the margin with a reason, or let a person decide"
     )
-
-
-def _judge_segment(metric: str, answers: Answers, name: str, values: pd.Series, overall: float) -> Finding:
-    groups = _groups(values)
-    weak, small, judged = [], 0, 0
-    level = 1 - 0.05 / max(len(groups), 1)  # by Bonferroni: many segments must not make one look weak
-    for value, rows in groups.items():
-        if rows.sum() < SEGMENT_ROWS:
-            small += 1
-            continue
-        part = _part(answers, rows)
-        measured = measure(metric, part)
-        if not math.isfinite(measured.value):
-            small += 1
-            continue
-        judged += 1
-        if interval(measured, level)[1] < overall - tolerance(metric, WEAK_SEGMENT, overall):
-            weak.append(f"{value!r}: {measured.value:.4f} on {int(rows.sum()):,} rows")
-    if not judged:
-        reason = f"no value of {name!r} has {SEGMENT_ROWS} held-out rows of every class"
-        return _finding("segment", Outcome.SKIPPED, reason, subject=name, severity=Severity.WARN)
-    aside = f"; {small} values have too few rows" if small else ""
-    if weak:
-        message = f"{metric} is {overall:.4f} overall, but for {name!r} = {'; '.join(weak[:_SHOWN])}{aside}"
-        step = "look at these rows: missing features, too few examples, or another kind of case"
-        return _finding("segment", Outcome.FAIL, message, subject=name, severity=Severity.WARN, next_step=step)
-    message = f"no value of {name!r} is served much worse than the rest ({judged} judged{aside})"
-    return _finding("segment", Outcome.PASS, message, subject=name, severity=Severity.WARN)
-
-
-def _groups(values: pd.Series) -> dict[str, NDArray[np.bool_]]:
-    """Rows by value; a column with many numbers is cut into quarters, rare words are left out."""
-    import pandas as pd
-
-    if values.nunique() > _MOST_SEGMENTS and pd.api.types.is_numeric_dtype(values.dtype):
-        values = pd.qcut(values, 4, duplicates="drop").astype(str)
-    common = values.value_counts().index[:_MOST_SEGMENTS]
-    return {str(value): (values == value).to_numpy() for value in common}
-
-
-def _part(answers: Answers, rows: NDArray[np.bool_]) -> Answers:
-    probabilities = None if answers.probabilities is None else answers.probabilities[rows]
-    return Answers(answers.actual[rows], answers.predicted[rows], probabilities)
 
 
 def _alone(

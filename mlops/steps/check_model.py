@@ -17,6 +17,7 @@ from mlops.errors import GateFailed
 from mlops.gates import deepchecks as suites
 from mlops.gates import model as gate
 from mlops.gates import own, questions
+from mlops.gates.segments import judge_segments
 from mlops.gates.severities import apply
 from mlops.serving.predictors import Prediction, answers
 from mlops.statistics import sampling
@@ -143,7 +144,7 @@ def _judged(
         gate.judge_floor(metric, measured, settings.floor, model=model.family),
         gate.judge_baseline(metric, holdout.codes, len(contract.classes), train.codes.actual),
         gate.judge_overfit(metric, measure(metric, train.codes), measured),
-        *gate.judge_segments(metric, holdout.codes, segments, measured.value),
+        *judge_segments(metric, holdout.codes, segments, measured.value),
         *leakage,
     )
 

@@ -6,6 +6,7 @@ import pytest
 
 from mlops.gates import faults
 from mlops.gates import model as gate
+from mlops.gates.segments import judge_segments
 from mlops.statistics.influence import Answers, measure
 from mlops.verdict import Outcome, Severity
 
@@ -118,11 +119,11 @@ def test_a_weak_segment_is_named_and_a_small_one_is_not_judged():
     channel = pd.Series(np.where(weak, "online", "shop"))
     channel.iloc[:10] = "rare"
     broken = Answers(said.actual, said.predicted, chances)
-    [found] = gate.judge_segments("roc_auc", broken, {"channel": channel}, measure("roc_auc", said).value)
+    [found] = judge_segments("roc_auc", broken, {"channel": channel}, measure("roc_auc", said).value)
     assert found.outcome is Outcome.FAIL
     assert "'online'" in found.message
     assert "too few rows" in found.message
-    [found] = gate.judge_segments("roc_auc", said, {"channel": channel}, measure("roc_auc", said).value)
+    [found] = judge_segments("roc_auc", said, {"channel": channel}, measure("roc_auc", said).value)
     assert found.outcome is Outcome.PASS
 
 
