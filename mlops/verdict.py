@@ -31,12 +31,29 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """That a person lets a gate's "no" pass, for a while and with a reason; recorded in the ledger.
+
+    `gate` is a check (`model.champion`) or a whole gate (`check-model`); `subject` a model, its family, or a source,
+    "" for all. It holds through the day `until` (ISO, UTC). `ended` is set where it was ended before.
+    """
+
+    gate: str
+    until: str
+    reason: str
+    who: str
+    at: str  # ISO 8601, UTC
+    subject: str = ""
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What one check saw about one subject, with the evidence and the next step.
 
     `check` is a dotted name such as `schema.range`; `subject` a column, view or file; `segment` the part of
     the rows it is about, in words (`channel = 'online'`); `rows` the first rows concerned (positions in the table,
-    or keys); `interval` a 95 % interval.
+    or keys); `interval` a 95 % interval. An overridden finding says by which `override`, and what it had `found`.
     A skipped check states its reason in `message`: a skip without a reason is not a pass.
     """
 
@@ -52,6 +69,8 @@ class Finding:
     rows: tuple[int | str, ...] = ()
     segment: str = ""
     next_step: str = ""
+    override: Override | None = None
+    found: Outcome | None = None
 
     def __post_init__(self) -> None:
         if not self.message:
@@ -73,21 +92,30 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """Fail beats insufficient beats pass; no finding at all, or only skips, is *not run*."""
-        ran = [f for f in self.findings if f.outcome is not Outcome.SKIPPED]
-        if not ran:
-            return Outcome.NOT_RUN
-        stopping = {f.outcome for f in ran if f.severity is Severity.FAIL}
+        """Fail beats insufficient beats overridden beats pass.
+
+        A pass needs a check that decided something: findings that are all skipped, did not run or could not tell
+        are none, whatever their severity.
+        """
+        every = {f.outcome for f in self.findings}
+        stopping = {f.outcome for f in self.findings if f.severity is Severity.FAIL}
         if stopping & {Outcome.FAIL, Outcome.NOT_RUN}:
             return Outcome.FAIL
+        if not every & {Outcome.PASS, Outcome.FAIL, Outcome.OVERRIDDEN}:
+            return Outcome.INSUFFICIENT if Outcome.INSUFFICIENT in every else Outcome.NOT_RUN
         if Outcome.INSUFFICIENT in stopping:
             return Outcome.INSUFFICIENT
-        return Outcome.OVERRIDDEN if Outcome.OVERRIDDEN in stopping else Outcome.PASS
+        return Outcome.OVERRIDDEN if Outcome.OVERRIDDEN in every else Outcome.PASS
 
     @property
     def accepted(self) -> bool:
         """Whether the pipeline may go on."""
         return self.outcome in (Outcome.PASS, Outcome.OVERRIDDEN)
+
+    @property
+    def overridden(self) -> tuple[Finding, ...]:
+        """The findings that a person let pass."""
+        return tuple(f for f in self.findings if f.outcome is Outcome.OVERRIDDEN)
 
     @property
     def retrain(self) -> bool:

@@ -29,6 +29,45 @@ def test_nothing_checked_is_not_a_pass():
     assert not verdict(Outcome.SKIPPED).accepted
 
 
+DECIDED = {Outcome.PASS, Outcome.FAIL, Outcome.OVERRIDDEN}
+KINDS = list(itertools.product(Outcome, Severity))
+
+
+def lawful(findings):
+    """The law in other words: the first line that fits."""
+    outcomes = {outcome for outcome, _ in findings}
+    stopping = {outcome for outcome, severity in findings if severity is Severity.FAIL}
+    lines = [
+        (stopping & {Outcome.FAIL, Outcome.NOT_RUN}, Outcome.FAIL),
+        (not outcomes - {Outcome.SKIPPED, Outcome.NOT_RUN}, Outcome.NOT_RUN),
+        (outcomes <= {Outcome.SKIPPED, Outcome.NOT_RUN, Outcome.INSUFFICIENT}, Outcome.INSUFFICIENT),
+        (Outcome.INSUFFICIENT in stopping, Outcome.INSUFFICIENT),
+        (Outcome.OVERRIDDEN in outcomes, Outcome.OVERRIDDEN),
+        (True, Outcome.PASS),
+    ]
+    return next(outcome for fits, outcome in lines if fits)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_the_law_holds_for_every_combination_of_outcomes_and_severities(count):
+    """Promise 2: every multiset of up to three findings (1,330 verdicts), against the law as a table."""
+    for kinds in itertools.combinations_with_replacement(KINDS, count):
+        findings = tuple(Finding(check="c", outcome=o, message="m", severity=s) for o, s in kinds)
+        judged = Verdict(gate="g", subject="s", findings=findings)
+        assert judged.outcome is lawful(kinds), kinds
+        if judged.accepted:
+            assert {o for o, _ in kinds} & DECIDED, "a pass needs a check that decided"
+            assert not {o for o, s in kinds if s is Severity.FAIL} - {Outcome.PASS, Outcome.OVERRIDDEN, Outcome.SKIPPED}
+
+
+def test_an_override_is_shown_as_one_even_among_passes():
+    judged = verdict(Outcome.PASS, Outcome.OVERRIDDEN, Outcome.SKIPPED)
+    assert judged.outcome is Outcome.OVERRIDDEN
+    assert judged.accepted
+    assert [f.outcome for f in judged.overridden] == [Outcome.OVERRIDDEN]
+    assert verdict(Outcome.OVERRIDDEN, Outcome.FAIL).outcome is Outcome.FAIL
+
+
 def test_insufficient_is_neither_pass_nor_fail():
     assert verdict(Outcome.PASS, Outcome.INSUFFICIENT).outcome is Outcome.INSUFFICIENT
     assert verdict(Outcome.FAIL, Outcome.INSUFFICIENT).outcome is Outcome.FAIL

@@ -1,7 +1,7 @@
-"""What each check does when it fires, and why: stop (`fail`), ask for retraining (`retrain`), or only say so (`warn`).
+"""Every check: what it does when it fires (`fail` stops, `retrain` asks for retraining, `warn` says so), and why.
 
-`[tool.mlops.severity]` overrides a default by the check's name. A check that did not run always stops: whoever
-wants to go on without it has to say so by naming it there.
+`[tool.mlops.severity]` changes a default by the check's name. A check that did not run always stops: whoever
+wants to go on without it has to say so by naming it there. What is `FINAL` nobody can change or override.
 """
 
 from __future__ import annotations
@@ -18,15 +18,50 @@ from mlops.verdict import Finding, Outcome, Severity
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """What a check does when it fires, and the reason."""
+    """What a check does when it fires, and the reason. `graded`: the check itself says how bad it is, this at worst."""
 
     severity: Severity
     why: str
+    graded: bool = False
 
 
 _FAIL, _RETRAIN, _WARN = Severity.FAIL, Severity.RETRAIN, Severity.WARN
 
 OURS: dict[str, Default] = {
+    "features.tests": Default(_FAIL, "a feature that fails its own tests computes something else than was meant"),
+    "features.tested": Default(_FAIL, "a feature that no test calls is right by luck"),
+    "features.runs": Default(_FAIL, "it raises on real rows"),
+    "features.columns": Default(_FAIL, "models read the declared columns, as numbers or text"),
+    "features.keys": Default(_FAIL, "a row without entity or time belongs to nobody"),
+    "features.duplicates": Default(_FAIL, "two rows of one entity and time: which one is read is chance"),
+    "features.values": Default(_FAIL, "no value, or an infinite one, teaches nothing"),
+    "features.constant": Default(_WARN, "a constant column is useless, not harmful"),
+    "features.entities": Default(_FAIL, "features of entities that the source does not have are never read"),
+    "features.time-zone": Default(_FAIL, "a shifted clock lets a row read its own future"),
+    "features.mutation": Default(_FAIL, "who changes its input changes what the next feature reads"),
+    "features.clock": Default(_FAIL, "what asks for the present time differs between training and request"),
+    "features.deterministic": Default(_FAIL, "the same rows must give the same features"),
+    "features.other-process": Default(_FAIL, "the service is another process, where strings hash otherwise"),
+    "features.row-order": Default(_FAIL, "the order of rows is chance"),
+    "features.look-ahead": Default(_FAIL, "later events are not known at the request"),
+    "features.label-delay": Default(_FAIL, "labels that are not known yet are not known at the request"),
+    "features.row-wise": Default(_FAIL, "at the request a row comes alone"),
+    "features.missing": Default(_FAIL, "a new customer has no stored features"),
+    "features.declared": Default(_WARN, "a project without features has nothing to test, and says so"),
+    "training-set.label": Default(_FAIL, "nothing can be learnt from a label that never changes"),
+    "training-set.rows": Default(_FAIL, "too few rows teach chance, and decide nothing"),
+    "training-set.classes": Default(_FAIL, "a class that is on one side only is never learnt or never judged"),
+    "training-set.copies": Default(_FAIL, "a column that repeats the label will not be known at the request"),
+    "training-set.coverage": Default(_FAIL, "rows that find no stored features; it warns above a half", graded=True),
+    "training-set.left-out.undated": Default(_WARN, "rows without a time cannot be placed before or after others"),
+    "training-set.left-out.unlabelled": Default(_WARN, "rows without a label, told so that they are not missed"),
+    "training-set.left-out.immature": Default(_WARN, "rows whose label is not final yet, as declared"),
+    "training-set.left-out.gap": Default(_WARN, "rows whose label was not known when the holdout began, as declared"),
+    "train.ran": Default(_FAIL, "the function returned no model"),
+    "train.fitted": Default(_FAIL, "the model is not fitted on the labels that it was given"),
+    "train.finite": Default(_FAIL, "NaN is no answer"),
+    "train.convergence": Default(_FAIL, "coefficients that were still moving are chance"),
+    "train.saved": Default(_FAIL, "a file that needs code to load, or answers otherwise, is not the judged model"),
     "schema.file": Default(_FAIL, "without a schema nothing can be called skew"),
     "schema.column": Default(_FAIL, "a feature that reads the column breaks, or sees nulls"),
     "schema.unexpected": Default(_FAIL, "a renamed column shows as a missing and an unexpected one"),
@@ -39,6 +74,7 @@ OURS: dict[str, Default] = {
     "schema.order": Default(_FAIL, "time ran backwards in a table that was in order"),
     "schema.constraint": Default(_FAIL, "whoever wrote the constraint meant it"),
     "data.label": Default(_FAIL, "nothing can be learnt from a label that never changes"),
+    "data.sides": Default(_WARN, "a feed that began or stopped in between; the model decides whether it matters"),
     "data.value_skew": Default(_RETRAIN, "the world moved: the remedy is training, not stopping the data"),
     "model.floor": Default(_FAIL, "the promise that the model is good enough at all"),
     "model.baseline": Default(_FAIL, "a constant answer is cheaper, and no worse"),
@@ -47,7 +83,43 @@ OURS: dict[str, Default] = {
     "model.leakage": Default(_FAIL, "one feature alone that knows the answer will not know it in production"),
     "model.overfit": Default(_WARN, "many sound models (forests, boosting) remember their rows; the holdout decides"),
     "model.segment": Default(_WARN, "a weak segment is for a person to weigh; few rows make it noisy"),
+    "package.parity": Default(_FAIL, "what is served must answer as what was judged"),
+    "package.form": Default(_FAIL, "ONNX was demanded and cannot be had; else it warns", graded=True),
+    "package.golden": Default(_FAIL, "a request must get the answer that its row got in the training table"),
+    "service.boot": Default(_FAIL, "what does not start serves nobody"),
+    "service.golden": Default(_FAIL, "what is served must answer as what was packaged"),
+    "service.malformed": Default(_FAIL, "a request that is not understood must be refused, not guessed"),
+    "service.errors": Default(_FAIL, "a request under load went unanswered"),
+    "service.latency": Default(_FAIL, "slower than was promised"),
+    "service.throughput": Default(_FAIL, "fewer requests a second than were promised"),
 }
+"""Our own checks by name; a new check adds its row here and in docs/gates.md."""
+
+OWN = Default(_FAIL, "whoever declared the check meant it")
+"""What a user's own check does, `own.NAME`."""
+
+FINAL: dict[str, str] = {
+    "train.ran": "there is no model to go on with",
+    "train.fitted": "there is no model to go on with",
+    "train.finite": "there is no model to go on with",
+    "train.saved": "a file that our loader refuses could run code, or is not the model that was judged",
+    "package.parity": 'what would be served is not what was judged; form = "skops" serves the model itself',
+    "package.golden": "a release that does not answer its golden requests is refused wherever it is loaded",
+    "service.boot": "what does not start cannot be deployed",
+    "service.golden": "a release that does not answer its golden requests is refused wherever it is loaded",
+}
+"""Checks that nobody can soften or override, and why: they prove that what serves is what was judged."""
+
+GATES = {
+    "check-features": ("features",),
+    "check-data": ("schema", "data", "deepchecks.integrity", "deepchecks.train_test"),
+    "assemble": ("training-set",),
+    "train": ("train",),
+    "check-model": ("model", "deepchecks.model_evaluation"),
+    "package": ("package",),
+    "check-service": ("service",),
+}
+"""Each gate by the step's name, with the families of its checks; a user's own checks are in any."""
 
 
 def apply(findings: Iterable[Finding], overrides: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -55,20 +127,38 @@ def apply(findings: Iterable[Finding], overrides: Mapping[str, Any]) -> tuple[Fi
 
     A check that did not run stops whatever its default, unless the configuration names it.
     """
-    known = known_checks()
-    for name in overrides:
-        if name not in known and name.partition(".")[0] in _OF_THIS_FILE:
-            raise ConfigError(f"[tool.mlops.severity] names an unknown check {name!r}", next_step=nearest(name, known))
+    validate(overrides)
     return tuple(_judged(finding, overrides) for finding in findings)
 
 
+def validate(overrides: Mapping[str, Any], own: Iterable[str] | None = None) -> None:
+    """ConfigError where `[tool.mlops.severity]` names a check that does not exist, or that is final.
+
+    `own` are the names of the declared checks; None where they are not known, and then any `own.NAME` is taken.
+    """
+    known = known_checks()
+    declared = None if own is None else {f"own.{name}" for name in own}
+    for name in overrides:
+        if name in FINAL:
+            raise ConfigError(
+                f"[tool.mlops.severity] {name!r} cannot be changed: {FINAL[name]}", next_step="remove the line"
+            )
+        if name in known or (name.startswith("own.") and (declared is None or name in declared)):
+            continue
+        step = nearest(name, {*known, *(declared or ())} - FINAL.keys())
+        raise ConfigError(f"[tool.mlops.severity] names an unknown check {name!r}", next_step=step)
+
+
+def relevant(overrides: Mapping[str, Any], gate: str) -> dict[str, Any]:
+    """The part of `[tool.mlops.severity]` that a gate reads: it belongs to the key of its step."""
+    families = (*GATES.get(gate, ()), "own")
+    return {name: value for name, value in overrides.items() if name.startswith(tuple(f"{f}." for f in families))}
+
+
 def known_checks() -> dict[str, Default]:
-    """Every check of the data and model gates by name, with its default."""
+    """Every check by name, with its default."""
     theirs = {spec.name: Default(spec.severity, spec.why) for spec in SPECS}
     return {**OURS, **theirs}
-
-
-_OF_THIS_FILE = {"schema", "data", "model", "deepchecks"}
 
 
 def _judged(finding: Finding, overrides: Mapping[str, Any]) -> Finding:
@@ -77,4 +167,6 @@ def _judged(finding: Finding, overrides: Mapping[str, Any]) -> Finding:
     if finding.outcome is Outcome.NOT_RUN:
         return dataclasses.replace(finding, severity=Severity.FAIL)
     default = known_checks().get(finding.check)
-    return finding if default is None else dataclasses.replace(finding, severity=default.severity)
+    if default is None or default.graded:  # a user's own findings say themselves how bad they are
+        return finding
+    return dataclasses.replace(finding, severity=default.severity)
