@@ -17,7 +17,8 @@ from mlops.cli.options import as_json, complete_models, opened, project
 from mlops.reports.words import seconds
 
 if TYPE_CHECKING:
-    from mlops.steps.selftest import Material, Row
+    from mlops.faults.bench import Material
+    from mlops.steps.selftest import Row
     from mlops.workspace import Workspace
 
 
@@ -58,8 +59,8 @@ def _material(workspace: Workspace, name: str | None, *, quiet: bool) -> Materia
     from mlops.actions import Wish
     from mlops.cli.display import Display
     from mlops.cli.stage import leave
+    from mlops.faults.bench import Material
     from mlops.running import run
-    from mlops.steps.selftest import Material
 
     families = workspace.catalog.families()
     model = workspace.catalog.model(name or next(iter(families), ""))

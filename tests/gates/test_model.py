@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.gates import faults
+from mlops.faults import model as faults
 from mlops.gates import model as gate
 from mlops.gates.segments import judge_segments
 from mlops.statistics.influence import Answers, measure

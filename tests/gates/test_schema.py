@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from features.simulator import transactions
-from mlops.gates import faults, schema
+from mlops.faults import schema as faults
+from mlops.gates import schema
 from mlops.statistics.schema_inference import infer
 
 
@@ -42,7 +43,7 @@ def test_each_kind_of_skew_is_found_in_the_column_concerned(written, fault, chec
 
 def test_further_kinds_of_skew_are_found(written):
     """PROMISES 6: no rows, time backwards, another unit, text for numbers and the rest of the self-test's list."""
-    planted = faults.schema_faults(written, day())
+    planted = faults.faults(written, day())
     assert {"no rows", "time backwards", "another unit"} <= set(planted)
     assert {name: check for name, (check, broken) in planted.items() if check not in fired(written, broken)} == {}
 

@@ -6,8 +6,10 @@ import pytest
 
 from mlops.config import ModelSettings
 from mlops.errors import NothingToDo, UsageError
+from mlops.faults import GATES
+from mlops.faults.bench import Material
 from mlops.steps.schema import place, schema
-from mlops.steps.selftest import GATES, Material, selftest
+from mlops.steps.selftest import selftest
 from mlops.verdict import Record
 from tests.steps.projects import BOOSTED, ModelProject, mixed
 
