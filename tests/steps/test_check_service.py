@@ -10,7 +10,8 @@ import pytest
 from mlops.adapters.files import tree
 from mlops.config import Load
 from mlops.serving.golden import Golden
-from mlops.steps.check_service import check_service, rounds
+from mlops.steps.check_service import check_service
+from mlops.trial import rounds
 from mlops.verdict import Outcome
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_bento, make_project, make_release
