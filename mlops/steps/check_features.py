@@ -14,6 +14,8 @@ from mlops.declare import Declared, FeatureView, OnDemand
 from mlops.gates.features import judge_shape, said
 from mlops.gates.on_demand import judge_on_demand
 from mlops.gates.properties import DelayedLabel, attempt, judge_elsewhere, judge_view, sample
+from mlops.gates.tested import judge_tests
+from mlops.gates.view_times import delayed_labels, event_time
 from mlops.verdict import Finding, Outcome, Record, Severity, Verdict
 from mlops.workspace import Workspace
 
@@ -63,7 +65,7 @@ def check_features(
         findings += [
             _elsewhere(one, ran) for one in sampled if one.view.name not in failed and one.view.name in ran.replayed
         ]
-    findings += _tests(ran, [*views, *on_demands], workspace.config.tests, found=bool(folders))
+    findings += judge_tests(ran, [*views, *on_demands], workspace.config.tests, found=bool(folders))
     verdict = Verdict(gate="check-features", subject="", findings=tuple(findings))
     counts = {"views": len(views), "on_demands": len(on_demands), "tests": len(ran.tests)}
     return Record(
@@ -77,7 +79,7 @@ def _has_tests(folder: Path) -> bool:
 
 def _sampled(workspace: Workspace, view: FeatureView, snapshot: Record, scratch: Path) -> _Sampled:
     source = workspace.frame(snapshot.outputs["data"])
-    time = _time_column(workspace, view, source)
+    time = event_time(view, workspace.catalog.models.values(), source)
     rows = sample(source, view.entity, time)
     replay = Replay(
         name=view.name,
@@ -89,22 +91,10 @@ def _sampled(workspace: Workspace, view: FeatureView, snapshot: Record, scratch:
     return _Sampled(view=view, rows=rows, time=time, frame=attempt(view, rows.copy()), replay=replay)
 
 
-def _time_column(workspace: Workspace, view: FeatureView, source: pd.DataFrame) -> str | None:
-    """The event time of the source: the view's own, a model's, or the only one there is."""
-    import pandas as pd
-
-    times = [str(name) for name in source.columns if pd.api.types.is_datetime64_any_dtype(source[name])]
-    models = [m.timestamp for m in workspace.catalog.models.values() if m.source == view.source]
-    for name in (view.timestamp, *models):
-        if name in times:
-            return name
-    return times[0] if len(times) == 1 else None
-
-
 def _judged(workspace: Workspace, one: _Sampled, snapshot: Record) -> tuple[Finding, ...]:
     source = workspace.frame(snapshot.outputs["data"])
     try:
-        return _tried(one, source, _delayed_labels(workspace, one.view, source))
+        return _tried(one, source, delayed_labels(one.view, workspace.catalog.models.values(), source))
     except Exception as error:  # noqa: BLE001 - users' functions and values may raise anything
         return (_not_tried(one.view, error),)
 
@@ -119,15 +109,6 @@ def _tried(one: _Sampled, source: pd.DataFrame, labels: Sequence[DelayedLabel]) 
         if again and all(f.outcome is Outcome.PASS for f in again if f.check == "features.values"):
             findings = judge_view(one.view, source, time=one.time, labels=labels)
     return findings
-
-
-def _delayed_labels(workspace: Workspace, view: FeatureView, source: pd.DataFrame) -> list[DelayedLabel]:
-    found: dict[str, DelayedLabel] = {}
-    for model in workspace.catalog.models.values():
-        if model.source == view.source and model.label_delay and model.label in source:
-            values = sorted(source[model.label].dropna().unique().tolist())
-            found[model.label] = DelayedLabel(column=model.label, delay=model.label_delay, values=tuple(values))
-    return list(found.values())
 
 
 def _judged_on_demand(
@@ -223,51 +204,3 @@ def _elsewhere(one: _Sampled, ran: Ran) -> Finding:
     again = Path(one.replay.result).with_suffix(".here")
     here.to_parquet(again, index=False)
     return judge_elsewhere(one.view, pd.read_parquet(again), there, error)
-
-
-def _tests(ran: Ran, features: Sequence[Declared], folders: Sequence[str], *, found: bool) -> list[Finding]:
-    """What the user's tests say, and which feature has none that passes."""
-    where = ", ".join(folders)
-    findings = [_tested(one, ran, where) for one in features]
-    if not features:
-        reason = "the project declares no features, so there is none to test"
-        findings.append(Finding(check="features.declared", outcome=Outcome.PASS, message=reason))
-    if ran.crashed:
-        message = f"the tests in {where} did not come to an end: {ran.crashed}"
-        step = f"run `pytest {where}` and mend what it shows"
-        return [*findings, Finding(check="features.tests", outcome=Outcome.NOT_RUN, message=message, next_step=step)]
-    for error in ran.errors:
-        message = f"{error.id} cannot be read: {error.message}"
-        step = f"run `pytest {error.id}` and mend what it shows"
-        findings.append(Finding(check="features.tests", outcome=Outcome.FAIL, message=message, next_step=step))
-    for test in ran.tests:
-        if test.outcome not in ("passed", "skipped"):
-            message = f"{test.id} {test.outcome}: {test.message or f'{test.file}:{test.line}'}"
-            step = f"run `pytest '{test.id}'`, then mend the feature or the test"
-            findings.append(
-                Finding(check="features.tests", outcome=Outcome.FAIL, message=message, subject=test.id, next_step=step)
-            )
-    passed = sum(test.outcome == "passed" for test in ran.tests)
-    if passed and not any(f.check == "features.tests" for f in findings):
-        message = f"{passed} of {len(ran.tests)} tests in {where} pass"
-        findings.append(Finding(check="features.tests", outcome=Outcome.PASS, message=message, n=passed))
-    elif not found or not ran.tests:
-        reason = f"there are no tests in {where}"
-        findings.append(Finding(check="features.tests", outcome=Outcome.SKIPPED, message=reason))
-    return findings
-
-
-def _tested(one: Declared, ran: Ran, where: str) -> Finding:
-    calling = [test for test in ran.tests if one.name in test.called]
-    passing = [test for test in calling if test.outcome == "passed"]
-    if passing:
-        message = f"{one.name} is called by {len(passing)} passing tests"
-        return Finding(check="features.tested", outcome=Outcome.PASS, message=message, subject=one.name, n=len(passing))
-    problem = "has no test that calls it"
-    if calling:
-        problem = f"is called by {calling[0].id} alone, which {calling[0].outcome}"
-    step = (
-        f"write `def test_{one.family}()` in {where}/test_{one.module.rpartition('.')[2]}.py that calls {one.name} "
-        "with a small frame and asserts what comes out; mlops.testing has frame() and assert_no_look_ahead()"
-    )
-    return said(one, "tested", problem, next_step=step)
