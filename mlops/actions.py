@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,10 @@ from mlops.adapters.sources import fingerprint
 from mlops.closure import function_digest
 from mlops.config import ModelSettings, Source
 from mlops.declare import FeatureView, Model, duration
+from mlops.errors import OutsideError
 from mlops.execution import Observer, Records
+from mlops.gates.overrides import in_force, overridable, overridden
+from mlops.gates.severities import apply
 from mlops.publishing import publish_features
 from mlops.recording import Push, Recorder
 from mlops.release import Manifest
@@ -36,6 +40,7 @@ from mlops.steps import (
     check_model,
     check_service,
     deploy,
+    override,
     package,
     register,
     snapshot,
@@ -43,7 +48,7 @@ from mlops.steps import (
 )
 from mlops.steps.check_model import Champion
 from mlops.targets import chosen
-from mlops.verdict import Record
+from mlops.verdict import Override, Record
 from mlops.workspace import Workspace
 
 _WITHOUT_CHECKS = ("snapshot", "check-features", "build-features", "assemble", "train", "package", "check-service")
@@ -87,6 +92,8 @@ class Actions:
         self._deepchecks: Deepchecks | None = None
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
+        self._asking = threading.Lock()
+        self._in_force: tuple[Override, ...] | None = None
 
     def __enter__(self) -> Self:
         """Ready; deepchecks starts with the first computed step."""
@@ -96,6 +103,31 @@ class Actions:
         """End what was started."""
         if self._deepchecks is not None:
             self._deepchecks.close()
+
+    def settled(self, record: Record) -> Record:
+        """The record with the severities of the configuration, and with what a person lets pass as overridden.
+
+        The ledger is asked after a "no" alone, and one that does not answer overrides nothing. A step that built
+        nothing has nothing to go on with.
+        """
+        if record.verdict is None:
+            return record
+        judged = apply(record.verdict.findings, self.workspace.config.severity)
+        verdict = dataclasses.replace(record.verdict, findings=judged)
+        builds = not record.step.startswith("check-")
+        if not verdict.accepted and overridable(verdict) and (record.outputs or not builds):
+            verdict = overridden(verdict, self._overrides())
+        return dataclasses.replace(record, verdict=verdict)
+
+    def _overrides(self) -> tuple[Override, ...]:
+        with self._asking:
+            if self._in_force is None:
+                try:
+                    events = self.recorder.call(lambda ledger, _: ledger.overrides(days=override.LONGEST + 1))
+                except OutsideError:
+                    events = ()
+                self._in_force = in_force(events, datetime.now(UTC).date())
+            return self._in_force
 
     def snapshot(self, source: str) -> Action:
         """Take a source; a file is known by its content, a function or query by `max_age`."""
@@ -295,7 +327,7 @@ class Actions:
             version=register.VERSION,
             run=run,
             ingredients=lambda done: {
-                "work": {r.name: [r.key, dict(r.outputs)] for r in done.values()},
+                "work": {r.name: [r.key, dict(r.outputs), register.evidence(r)] for r in done.values()},
                 "ledger": self._ledger,
             },
             still=lambda record: register.is_whole(self.workspace.releases / str(record.facts["release"])),

@@ -19,7 +19,7 @@ from mlops.adapters.index import Index
 from mlops.adapters.objects import ObjectStore
 from mlops.errors import GateFailed, MlopsError
 from mlops.keys import key_of
-from mlops.verdict import Record
+from mlops.verdict import Outcome, Record
 
 Records = Mapping[str, Record]
 
@@ -95,8 +95,18 @@ class _State:
 class Executor:
     """Runs tasks against one index, one store and one recorder."""
 
-    def __init__(self, index: Index, objects: ObjectStore, recorder: Recorder, observer: Observer) -> None:
+    def __init__(
+        self,
+        index: Index,
+        objects: ObjectStore,
+        recorder: Recorder,
+        observer: Observer,
+        *,
+        settle: Callable[[Record], Record] = lambda record: record,
+    ) -> None:
+        """Ready; `settle` gives a record's verdict as settings and people want it, each time that it is used."""
         self._index = index
+        self._settle = settle
         self._objects = objects
         self._recorder = recorder
         self._observer = observer
@@ -164,11 +174,12 @@ class Executor:
         began, clock = time.time(), time.monotonic()
         record = _result(task, needs)
         record = dataclasses.replace(record, key=key, started=began, seconds=time.monotonic() - clock)
-        if key and (record.verdict is None or record.verdict.accepted):
+        settled = self._settle(record)
+        if key and _passes(settled):
             self._index.add(record)
         if task.recorded:
-            self._recorder.record(record)
-        return record
+            self._recorder.record(settled)
+        return settled
 
     def _known(self, key: str, task: Task) -> Record | None:
         record = self._index.find(key) if key else None
@@ -177,8 +188,16 @@ class Executor:
         if not (all(self._objects.has(digest) for digest in record.outputs.values()) and task.still(record)):
             self._index.forget(key)
             return None
+        settled = self._settle(dataclasses.replace(record, reused=True))
+        if not _passes(settled):  # the settings are stricter now: it is judged anew
+            return None
         self._index.touch(key)
-        return dataclasses.replace(record, reused=True)
+        return settled
+
+
+def _passes(record: Record) -> bool:
+    """Whether a record may be used again: a "no" is judged anew, and so is what a person lets pass for a while."""
+    return record.verdict is None or record.verdict.outcome is Outcome.PASS
 
 
 def _key(task: Task, needs: Records) -> str:

@@ -11,6 +11,7 @@ from mlops.adapters.index import Index
 from mlops.errors import MlopsError, NothingToDo
 from mlops.events import write_events
 from mlops.execution import Executor, Observer, Run
+from mlops.gates.severities import validate
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder
 from mlops.verdict import Outcome, Report
@@ -21,6 +22,7 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
     """Do what is wished; gives the report, and the errors that stopped tasks."""
     if not wish.models:
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
+    validate(workspace.config.severity, own=workspace.catalog.checks)
     state = git.state(workspace.root)
     push = Push(
         command=wish.command, commit=state.commit, dirty=state.dirty, branch=state.branch, version=mlops.__version__
@@ -30,7 +32,8 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
     outcome, said = Outcome.FAIL, ""
     try:
         with Actions(workspace, wish, push, recorder, index, observer) as actions:
-            ended = Executor(index, workspace.objects, recorder, observer).run(tasks(actions))
+            executor = Executor(index, workspace.objects, recorder, observer, settle=actions.settled)
+            ended = executor.run(tasks(actions))
         report = _report(wish, ended)
         if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
             to = wish.environment

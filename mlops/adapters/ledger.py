@@ -8,6 +8,7 @@ MLflow's own loaders execute code, so nothing of ours can be loaded by them.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -26,13 +27,14 @@ from mlops.adapters.lock import locked
 from mlops.contract import Contract
 from mlops.errors import MlopsError, OutsideError
 from mlops.release import Event, Manifest
-from mlops.verdict import Outcome, Record, Verdict
+from mlops.verdict import Outcome, Override, Record, Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
     from mlflow.entities.model_registry import ModelVersion
 
+_WELL = (Outcome.PASS, Outcome.OVERRIDDEN)
 _BUSY = "the ledger is being written"
 _DATABASE = "mlflow.db"
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -87,7 +89,7 @@ class Ledger:
             self.client.set_tag(run_id, "mlops.outcome", outcome.value)
             if error:
                 self.client.set_tag(run_id, "mlops.error", error[:_TAG_LENGTH])
-            self.client.set_terminated(run_id, "FINISHED" if outcome is Outcome.PASS else "FAILED")
+            self.client.set_terminated(run_id, "FINISHED" if outcome in _WELL else "FAILED")
 
     def killed(self, run_id: str) -> None:
         """Close a run whose process is gone, and those of its steps that were being written."""
@@ -145,6 +147,28 @@ class Ledger:
             version = self._find_version(event.family, event.to) if done else None
             if version is not None:
                 self.client.set_registered_model_alias(event.family, event.environment, version.version)
+
+    def override(self, override: Override) -> None:
+        """Record that a person lets a gate's "no" pass, or ended that."""
+        tags = {f"mlops.{name}": str(value) for name, value in msgspec.to_builtins(override).items()}
+        with self._outside():
+            began = int(_timestamp(override.at) * 1000)
+            name = f"{'end of ' if override.ended else ''}override:{override.gate}"
+            run = self.client.create_run(self.experiment, began, _tags({"mlops.step": "override", **tags}), name)
+            self.client.set_terminated(run.info.run_id, "FINISHED", began)
+
+    def overrides(self, *, days: int | None = None) -> tuple[Override, ...]:
+        """The overrides of the last `days`, and their ends; without a number all of them."""
+        wanted = "tags.`mlops.step` = 'override'"
+        if days is not None:
+            wanted += f" and attributes.start_time > {int((time.time() - days * 86_400) * 1000)}"
+        found, page = [], None
+        with self._outside():
+            while page != "":
+                runs = self.client.search_runs([self.experiment], wanted, page_token=page)
+                found += [_override(run.data.tags) for run in runs]
+                page = runs.token or ""
+        return tuple(found)
 
     def _experiment(self, project: str, home: Path) -> str:
         known = self.client.get_experiment_by_name(project)
@@ -322,7 +346,14 @@ def _judged(verdict: Verdict | None) -> dict[str, str]:
     if verdict is None:
         return {}
     fired = "; ".join(f"{f.check} {f.subject}: {f.message}" for f in verdict.fired)
-    return {"mlops.verdict": verdict.outcome.value, "mlops.fired": fired}
+    let_pass = "; ".join(f"{f.check}: {f.override.who}: {f.override.reason}" for f in verdict.overridden if f.override)
+    return {"mlops.verdict": verdict.outcome.value, "mlops.fired": fired, "mlops.overridden": let_pass}
+
+
+def _override(tags: Mapping[str, str]) -> Override:
+    names = [one.name for one in dataclasses.fields(Override) if one.name != "ended"]
+    ended = tags.get("mlops.ended") == "True"
+    return Override(**{name: tags.get(f"mlops.{name}", "") for name in names}, ended=ended)
 
 
 def _describe(manifest: Manifest) -> str:

@@ -19,6 +19,7 @@ SUMMARIES = {
     "deploy": "Make a release live in an environment.",
     "serve": "Serve what is live in an environment.",
     "rollback": "Make the previous or a named release live again.",
+    "override": "Let a gate's \"no\" pass for a while, with a reason.",
     "status": "Show what is live where, since when and by whom.",
     "lineage": "Show what a release was made of.",
     "plan": "Show what a change affects.",

@@ -48,6 +48,8 @@ def _show(family: Mapping[str, Any]) -> None:
     click.echo(f"  live      {standing['live']}  since {moment(standing['since'])} by {standing['who']}")
     if standing["reason"]:
         click.echo(f"  why       {standing['reason']}")
+    for gate, said in family["overridden"].items():
+        click.echo(f"  {gate} {said}")
     click.echo(f"  previous  {standing['previous'] or 'none'}")
     click.echo(f"  server    {_server(health)}")
     for trouble in (health.get("troubles") or {}).values():

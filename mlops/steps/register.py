@@ -73,6 +73,18 @@ def is_whole(folder: Path) -> bool:
     return True
 
 
+def evidence(record: Record) -> str:
+    """A gate's outcome as a release keeps it; with every override that it took: by whom, until when, why."""
+    if record.verdict is None:
+        return ""
+    let_pass = [
+        f"{f.check} by {f.override.who} until {f.override.until}: {f.override.reason}"
+        for f in record.verdict.overridden
+        if f.override
+    ]
+    return "; ".join([record.verdict.outcome.value, *let_pass])
+
+
 def _demand_verdicts(work: Work) -> None:
     for record in work.gates:
         if record.verdict is None or not record.verdict.accepted:
@@ -98,7 +110,7 @@ def _manifest(model: Model, contract: Contract, work: Work) -> Manifest:
         features=dict(work.features),
         metrics=dict(work.checked.metrics),
         params=dict(work.trained.params),
-        evidence={record.name: record.verdict.outcome.value for record in work.gates if record.verdict},
+        evidence={record.name: evidence(record) for record in work.gates},
         files={},
         records={
             r.name: r.key for r in (*work.snapshots, work.assembled, work.trained, work.packaged, *work.gates) if r.key
@@ -128,6 +140,10 @@ def _placed(workspace: Workspace, manifest: Manifest, work: Work) -> Manifest:
 
 
 def _content(manifest: Manifest) -> str:
-    """The digest of what a release is, whoever made it from whatever commit."""
-    bare = dataclasses.replace(manifest, release="", commit="", dirty=False, evidence={}, records={}, champion="")
+    """The digest of what a release is, whoever made it from whatever commit.
+
+    One that needed an override is another release than one that did not: its evidence differs for good.
+    """
+    needed = {gate: "overridden" for gate, said in manifest.evidence.items() if said.startswith("overridden")}
+    bare = dataclasses.replace(manifest, release="", commit="", dirty=False, evidence=needed, records={}, champion="")
     return files.digest_bytes(msgspec.json.encode(bare, order="sorted"))
