@@ -46,6 +46,10 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     floor: float | None = None  # of the model's own metric; none is a failure
     margin: Positive = 0.01  # how much worse than the champion still counts as "not worse"
+    evidence: Literal["holdout", "cross-validation"] = "holdout"  # what floor, baseline and champion are judged by
+    folds: Annotated[int, Meta(ge=2)] = 5  # of the cross-validation
+    repeats: Count = 5  # of the cross-validation, each with other folds
+    calibration: Share | None = None  # the largest calibration error; none: a warning from 0.05 on
     holdout: Share = 0.2
     min_rows: Count = 100
     params: dict[str, Any] = {}

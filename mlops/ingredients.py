@@ -103,7 +103,8 @@ def judged(
     workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings, champion: str
 ) -> Ingredients:
     """check-model: the model, its table, the thresholds and the champion."""
-    thresholds = [settings.floor, settings.margin]
+    evidence = [settings.evidence, settings.folds, settings.repeats]
+    thresholds = [settings.floor, settings.margin, settings.calibration, evidence]
     declared = declaration(model)
     return {
         **outputs(*records),

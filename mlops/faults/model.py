@@ -11,6 +11,7 @@ from mlops.contract import model_inputs
 from mlops.faults.bench import Bench
 from mlops.faults.case import Case, sound
 from mlops.faults.columns import SHARE
+from mlops.gates import comparison, leakage
 from mlops.gates import model as gate
 from mlops.statistics.influence import Answers, measure, needs_probabilities
 from mlops.verdict import Finding
@@ -31,13 +32,13 @@ def cases(bench: Bench) -> Iterator[Case]:
         return [gate.judge_floor(metric, measure(metric, answers), value, model=bench.model.family)]
 
     def judge_champion(challenger: Answers) -> list[Finding]:
-        return [gate.judge_champion(metric, challenger, said, margin=margin, release="the champion")]
+        return [comparison.judge_champion(metric, challenger, said, margin=margin, release="the champion")]
 
     def judge_baseline(answers: Answers) -> list[Finding]:
         return [gate.judge_baseline(metric, answers, classes, known)]
 
     def judge_leakage(train: pd.DataFrame, holdout: pd.DataFrame) -> tuple[Finding, ...]:
-        return gate.judge_leakage(train, holdout, (known, said.actual), classes=classes)
+        return leakage.judge_leakage(train, holdout, (known, said.actual), classes=classes)
 
     def judge_finite(answers: Answers) -> list[Finding]:
         return [gate.judge_finite(answers.predicted, answers.probabilities)]

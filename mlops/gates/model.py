@@ -1,31 +1,28 @@
-"""Judges a model's answers on held-out rows: good enough, better than a constant, no worse than the champion."""
+"""Judges a model's answers: numbers, good enough, better than a constant, and as good on rows it has not seen."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops.declare import METRICS, Task
 from mlops.statistics.influence import Answers, Measured, measure, needs_probabilities
-from mlops.statistics.paired import Comparison, compare, interval
+from mlops.statistics.paired import Comparison, Estimate, by_influence, held_out
 from mlops.verdict import Finding, Outcome, Severity
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 OVERFIT = 0.1
 """From this difference between training and held-out rows on, of a score or as a share of an error."""
 
-TELLING = 0.998
-"""A single feature that scores this much alone was written after the label (balanced accuracy, or R²).
+UNDERFIT = 0.05
+"""A model that closes less than this of the way from a constant answer to perfection, on its own training rows."""
 
-An honest one comes close: the light in a room tells whether somebody is in it (occupancy: 0.996)."""
+SMALL_HOLDOUT = 2_000
+"""Below this many held-out rows, cross-validation is worth its time."""
 
-_LEAKAGE_ROWS = 20_000
 _SHOWN = 5
 
 
@@ -72,8 +69,8 @@ def judge_finite(predicted: NDArray[np.float64], probabilities: NDArray[np.float
         bad |= (probabilities < -1e-9).any(axis=1) | (probabilities > 1 + 1e-9).any(axis=1)
     count = int(bad.sum())
     if not count:
-        return _finding("finite", Outcome.PASS, f"all {bad.size:,} predictions are finite", n=bad.size)
-    return _finding(
+        return finding("finite", Outcome.PASS, f"all {bad.size:,} predictions are finite", n=bad.size)
+    return finding(
         "finite",
         Outcome.FAIL,
         f"{count:,} of {bad.size:,} predictions are not a number, or not a probability",
@@ -84,34 +81,41 @@ def judge_finite(predicted: NDArray[np.float64], probabilities: NDArray[np.float
     )
 
 
-def judge_floor(metric: str, measured: Measured, floor: float | None, *, model: str) -> Finding:
+def judge_floor(metric: str, measured: Measured | Estimate, floor: float | None, *, model: str) -> Finding:
     """Whether the metric reaches the project's floor; without a floor there is no pass."""
-    low, high = interval(measured)
-    high = min(high, 0.0 if metric.startswith("neg_") else 1.0)  # no metric goes beyond perfect
-    n = measured.influence.size
-    said = f"{metric} {measured.value:.4f} on {n:,} held-out rows (95 %: {low:.4f} to {high:.4f})"
+    found = measured if isinstance(measured, Estimate) else held_out(measured)
+    low, high = found.lower, min(found.upper, 0.0 if metric.startswith("neg_") else 1.0)  # none goes beyond perfect
+    said = f"{metric} {found.value:.4f} on {found.n:,} {found.rows} (95 %: {low:.4f} to {high:.4f})"
     evidence: dict[str, Any] = {
-        "measured": measured.value,
+        "measured": found.value,
         "interval": (low, high),
-        "n": n,
+        "n": found.n,
         "threshold": floor,
         "subject": metric,
     }
-    if not math.isfinite(measured.value):
+    if not math.isfinite(found.value):
         step = "hold out rows of every class: raise holdout, or collect more rows"
-        return _finding("floor", Outcome.NOT_RUN, f"{metric} is not defined on these rows", next_step=step, n=n)
+        return finding("floor", Outcome.NOT_RUN, f"{metric} is not defined on these rows", next_step=step, n=found.n)
     if floor is None:
-        suggested = floor_below(low if math.isfinite(low) else measured.value)
+        suggested = floor_below(low if math.isfinite(low) else found.value)
         step = f"add to pyproject.toml: [tool.mlops.models.{model}] floor = {suggested:g}"
-        return _finding("floor", Outcome.NOT_RUN, f"{said}; there is no floor", next_step=step, **evidence)
-    if measured.value >= floor:
-        return _finding("floor", Outcome.PASS, f"{said}, floor {floor:g}", **evidence)
+        return finding("floor", Outcome.NOT_RUN, f"{said}; there is no floor", next_step=step, **evidence)
+    if found.value >= floor:
+        return finding("floor", Outcome.PASS, f"{said}, floor {floor:g}", **evidence)
     if not high >= floor:
         step = "improve the model or its features; lower the floor only with a reason"
-        return _finding("floor", Outcome.FAIL, f"{said}, below the floor {floor:g}", next_step=step, **evidence)
-    step = "hold out more rows, or improve the model; lower the floor only with a reason"
+        return finding("floor", Outcome.FAIL, f"{said}, below the floor {floor:g}", next_step=step, **evidence)
+    step = f"{more_rows(found)}, or improve the model; lower the floor only with a reason"
     message = f"{said}: below the floor {floor:g}, but these rows cannot tell by how much"
-    return _finding("floor", Outcome.INSUFFICIENT, message, next_step=step, **evidence)
+    return finding("floor", Outcome.INSUFFICIENT, message, next_step=step, **evidence)
+
+
+def more_rows(found: Estimate) -> str:
+    """What to do where the rows cannot decide: with few rows, each of them can be asked by cross-validation."""
+    if found.resampled:
+        return "collect more rows, or raise repeats"
+    small = found.n < SMALL_HOLDOUT
+    return "hold out more rows" + (', or set evidence = "cross-validation", which asks every row' if small else "")
 
 
 def floor_below(value: float) -> float:
@@ -122,20 +126,37 @@ def floor_below(value: float) -> float:
 
 def judge_baseline(metric: str, answers: Answers, classes: int, labels: NDArray[np.float64]) -> Finding:
     """Whether the model beats the best constant answer, known from the training labels, on the same rows."""
-    baseline = max((measure(metric, one) for one in constants(answers, classes, labels)), key=_value)
+    baseline = best_constant(metric, answers, classes, labels)
     measured = measure(metric, answers)
-    found = compare(measured, baseline, margin=math.inf)
+    found = by_influence(measured, baseline, margin=math.inf)
+    return judge_against_constant(metric, held_out(measured), found, constant=baseline.value, classes=classes)
+
+
+def judge_against_constant(
+    metric: str, measured: Estimate, found: Comparison, *, constant: float, classes: int
+) -> Finding:
+    """The verdict over the difference of a model and the best constant answer."""
     what = "one class, or the classes' shares" if classes else "the mean"
-    said = f"{metric} {measured.value:.4f}, and {baseline.value:.4f} by always answering {what}"
-    evidence: dict[str, Any] = {"measured": found.difference, "interval": (found.lower, found.upper), "threshold": 0.0}
-    n = measured.influence.size
+    where = f" on {measured.n:,} {measured.rows}" if measured.resampled else ""
+    said = f"{metric} {measured.value:.4f}, and {constant:.4f} by always answering {what}{where}"
+    evidence: dict[str, Any] = {
+        "measured": found.difference,
+        "interval": (found.lower, found.upper),
+        "threshold": 0.0,
+        "n": measured.n,
+    }
     if found.lower > 0:
-        return _finding("baseline", Outcome.PASS, said, n=n, **evidence)
+        return finding("baseline", Outcome.PASS, said, **evidence)
     step = "the features say nothing of the label: look at them, at the join and at the label"
     if found.difference <= 0 or not math.isfinite(found.difference):
-        return _finding("baseline", Outcome.FAIL, f"no better than a constant: {said}", n=n, next_step=step, **evidence)
-    message = f"these {n:,} rows cannot tell the model from a constant: {said}"
-    return _finding("baseline", Outcome.INSUFFICIENT, message, n=n, next_step="hold out more rows", **evidence)
+        return finding("baseline", Outcome.FAIL, f"no better than a constant: {said}", next_step=step, **evidence)
+    message = f"these {measured.n:,} rows cannot tell the model from a constant: {said}"
+    return finding("baseline", Outcome.INSUFFICIENT, message, next_step=more_rows(measured), **evidence)
+
+
+def best_constant(metric: str, answers: Answers, classes: int, labels: NDArray[np.float64]) -> Measured:
+    """What the best constant answer, known from `labels`, scores on the rows of `answers`."""
+    return max((measure(metric, one) for one in constants(answers, classes, labels)), key=_value)
 
 
 def constants(answers: Answers, classes: int, labels: NDArray[np.float64]) -> list[Answers]:
@@ -151,48 +172,16 @@ def _value(measured: Measured) -> float:
     return measured.value if math.isfinite(measured.value) else -math.inf
 
 
-def judge_champion(metric: str, challenger: Answers, champion: Answers, *, margin: float, release: str) -> Finding:
-    """Whether the challenger is no worse than the champion on the same rows, by more than the margin."""
-    if champion.probabilities is None and needs_probabilities(metric):
-        step = "declare a metric that both can be judged by"
-        message = f"{release} gives no probabilities, and {metric} needs them"
-        return _finding("champion", Outcome.NOT_RUN, message, next_step=step)
-    ours, theirs = measure(metric, challenger), measure(metric, champion)
-    allowed = tolerance(metric, margin, theirs.value)
-    found = compare(ours, theirs, allowed)
-    said = (
-        f"{metric} {ours.value:.4f}, champion {release} {theirs.value:.4f} on the same {ours.influence.size:,} rows: "
-        f"difference {found.difference:+.4f} (90 %: {found.lower:+.4f} to {found.upper:+.4f}), margin {allowed:.4g}"
-    )
-    outcome = {"not worse": Outcome.PASS, "worse": Outcome.FAIL, "insufficient": Outcome.INSUFFICIENT}[found.decision]
-    return _finding(
-        "champion",
-        outcome,
-        said if found.decision != "insufficient" else f"too few rows to decide: {said}",
-        subject=release,
-        measured=found.difference,
-        interval=(found.lower, found.upper),
-        threshold=-allowed,
-        n=ours.influence.size,
-        next_step=_after_comparison(found, metric, margin, allowed),
-    )
-
-
-def first_release() -> Finding:
-    """The skip of the comparison where nothing serves yet."""
-    return _finding("champion", Outcome.SKIPPED, "first release: nothing to compare with")
-
-
 def judge_overfit(metric: str, train: Measured, holdout: Measured) -> Finding:
     """Whether the model knows its training rows much better than others."""
     gap = train.value - holdout.value
     allowed = tolerance(metric, OVERFIT, holdout.value)
     said = f"{metric} {train.value:.4f} on training rows, {holdout.value:.4f} on held-out rows"
     outcome = Outcome.FAIL if gap > allowed else Outcome.PASS
-    return _finding(
+    return finding(
         "overfit",
         outcome,
-        said,
+        said if outcome is Outcome.PASS else f"it knows its training rows better than others: {said}",
         severity=Severity.WARN,
         measured=gap,
         threshold=allowed,
@@ -201,99 +190,32 @@ def judge_overfit(metric: str, train: Measured, holdout: Measured) -> Finding:
     )
 
 
-def judge_leakage(
-    train: pd.DataFrame, holdout: pd.DataFrame, labels: tuple[NDArray[np.float64], NDArray[np.float64]], *, classes: int
-) -> tuple[Finding, ...]:
-    """Whether one feature alone tells the label: by a small tree on each, fitted on training, scored on held-out rows.
-
-    `train` and `holdout` hold the model's inputs, `labels` their codes or amounts.
-    """
-    telling = {}
-    for name in train.columns:
-        score = _alone(train[name], holdout[name], labels, classes)
-        if score >= TELLING:
-            telling[name] = score
-    n = len(holdout)
-    if not telling:
-        message = f"none of {train.shape[1]} features tells the label alone"
-        return (_finding("leakage", Outcome.PASS, message, n=n, threshold=TELLING),)
-    measure_name = "balanced accuracy" if classes else "R²"
-    return tuple(
-        _finding(
-            "leakage",
-            Outcome.FAIL,
-            f"the feature {name!r} alone tells the label ({measure_name} {score:.4f} on held-out rows)",
-            subject=name,
-            measured=score,
-            threshold=TELLING,
-            n=n,
-            next_step=f"leave {name!r} out, or build it from what is known at the time of the prediction",
-        )
-        for name, score in telling.items()
-    )
+def judge_underfit(metric: str, train: Answers, classes: int) -> Finding:
+    """Whether the model has not even learnt its own training rows: barely better there than a constant answer."""
+    measured, constant = measure(metric, train), best_constant(metric, train, classes, train.actual)
+    perfect = 0.0 if metric.startswith("neg_") else 1.0
+    room, gained = perfect - constant.value, measured.value - constant.value
+    said = f"{metric} {measured.value:.4f} on its own training rows, {constant.value:.4f} by a constant answer"
+    if not math.isfinite(gained) or room <= 0:
+        reason = f"a constant answer is perfect or undefined on the training rows: {said}"
+        return finding("underfit", Outcome.SKIPPED, reason, severity=Severity.WARN)
+    share, n = gained / room, train.actual.size
+    evidence: dict[str, Any] = {"severity": Severity.WARN, "measured": share, "threshold": UNDERFIT, "n": n}
+    if share >= UNDERFIT:
+        return finding("underfit", Outcome.PASS, said, **evidence)
+    step = "try a model that can bend more, less regularisation, more iterations, or features that say more"
+    message = f"it has hardly learnt anything ({share:.1%} of the way from a constant to perfection): {said}"
+    return finding("underfit", Outcome.FAIL, message, next_step=step, **evidence)
 
 
-def _after_comparison(found: Comparison, metric: str, margin: float, allowed: float) -> str:
-    if found.decision == "not worse":
-        return ""
-    if found.decision == "worse":
-        return "keep the champion; look at what the change took away"
-    if not math.isfinite(found.smallest_margin) or not allowed:
-        return f"hold out rows on which {metric} is defined"
-    smallest = found.smallest_margin / allowed * margin
-    return (
-        f"these rows can decide a margin of {smallest:.3g}; a margin of {margin:g} takes {found.rows_needed:,} rows. "
-        "Hold out more rows, widen the margin with a reason, or let a person decide"
-    )
-
-
-def _alone(
-    train: pd.Series, holdout: pd.Series, labels: tuple[NDArray[np.float64], NDArray[np.float64]], classes: int
-) -> float:
-    from sklearn.metrics import balanced_accuracy_score, r2_score
-    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-    first, second = _codes(train, holdout)
-    x, y = first[:_LEAKAGE_ROWS], labels[0][:_LEAKAGE_ROWS]
-    if len(np.unique(x)) < 2:
-        return 0.0
-    # Leaves hold a hundredth of the rows at least, so the tree cannot know rows by heart.
-    least = max(2, min(20, len(x) // 100))
-    if classes:
-        # No class weights: an honest tree on a rare class stays with the frequent one, a leak does not.
-        tree = DecisionTreeClassifier(max_leaf_nodes=max(8, 2 * classes), min_samples_leaf=least, random_state=0)
-        return float(balanced_accuracy_score(labels[1], tree.fit(x, y).predict(second)))
-    if len(labels[1]) < 2 or not np.ptp(labels[1]):
-        return 0.0
-    tree = DecisionTreeRegressor(max_leaf_nodes=256, min_samples_leaf=least, random_state=0)
-    # A tree answers in steps; a line sees an amount that was only scaled.
-    line = np.corrcoef(second[:, 0], labels[1])[0, 1] ** 2 if np.ptp(second) else 0.0
-    return max(float(r2_score(labels[1], tree.fit(x, y).predict(second))), float(line))
-
-
-def _codes(train: pd.Series, holdout: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(train.dtype):
-        return _filled(train), _filled(holdout)
-    words, _ = pd.factorize(pd.concat([train, holdout]).astype(str))
-    both = words.astype(np.float64)[:, None]
-    return both[: len(train)], both[len(train) :]
-
-
-def _filled(values: pd.Series) -> NDArray[np.float64]:
-    """A column as a matrix; missing values become one value far below."""
-    numbers: NDArray[np.float64] = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=-1e30, posinf=1e30)
-    return numbers[:, None]
-
-
-def _finding(
+def finding(
     check: str, outcome: Outcome, message: str, *, severity: Severity = Severity.FAIL, **evidence: Any
 ) -> Finding:
+    """A finding of the model gate."""
     return Finding(check=f"model.{check}", outcome=outcome, message=message, severity=severity, **evidence)
 
 
 def not_judged(problem: str, checks: Sequence[str]) -> tuple[Finding, ...]:
     """Checks that could not run, all for the same reason."""
     step = "mend that first, then run again"
-    return tuple(_finding(check, Outcome.NOT_RUN, f"not judged: {problem}", next_step=step) for check in checks)
+    return tuple(finding(check, Outcome.NOT_RUN, f"not judged: {problem}", next_step=step) for check in checks)

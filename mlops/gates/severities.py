@@ -82,6 +82,17 @@ OURS: dict[str, Default] = {
     "model.finite": Default(_FAIL, "NaN is no answer"),
     "model.leakage": Default(_FAIL, "one feature alone that knows the answer will not know it in production"),
     "model.overfit": Default(_WARN, "many sound models (forests, boosting) remember their rows; the holdout decides"),
+    "model.underfit": Default(
+        _WARN, "what it has not learnt on its own rows it will not know on others; weak is honest"
+    ),
+    "model.calibration": Default(
+        _FAIL, "whoever sets a limit reads the probabilities; without one it warns", graded=True
+    ),
+    "model.identifier": Default(
+        _FAIL,
+        "a key or a date that tells the label teaches nothing about new rows; where it only stands there, it warns",
+        graded=True,
+    ),
     "model.segment": Default(_WARN, "a weak segment is for a person to weigh; few rows make it noisy"),
     "package.parity": Default(_FAIL, "what is served must answer as what was judged"),
     "package.form": Default(_FAIL, "ONNX was demanded and cannot be had; else it warns", graded=True),

@@ -14,9 +14,13 @@ from mlops.config import ModelSettings
 from mlops.contract import Contract, model_inputs
 from mlops.declare import Model
 from mlops.errors import GateFailed
+from mlops.exhibits import OUTPUT, Exhibit, encode
+from mlops.gates import curves, own, questions
 from mlops.gates import deepchecks as suites
 from mlops.gates import model as gate
-from mlops.gates import own, questions
+from mlops.gates.calibration import judge_calibration
+from mlops.gates.comparison import first_release, judge_champion
+from mlops.gates.leakage import judge_leakage
 from mlops.gates.segments import judge_segments
 from mlops.gates.severities import apply
 from mlops.serving.predictors import Prediction, answers
@@ -28,9 +32,9 @@ from mlops.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 
-_AFTER_FINITE = ("floor", "baseline", "overfit")
+_AFTER_FINITE = ("floor", "baseline", "overfit", "underfit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +75,22 @@ def check_model(
     estimator = models.load(workspace.objects.path(digest), digest=digest, trusted=workspace.config.package.trusted)
     holdout = _side(estimator, workspace.frame(assembled.outputs["holdout"]), contract)
     train = _side(estimator, _sampled(workspace.frame(assembled.outputs["train"]), contract, workspace), contract)
-    findings = apply(
-        [
-            *_judged(model, contract, train, holdout, settings),
-            *_compared(contract, holdout, champion, settings),
-            *_suite(workspace, contract, train, holdout, deepchecks),
-            *_own(workspace, model, holdout),
-        ],
-        workspace.config.severity,
-    )
+    theirs = _champions(contract, holdout, champion)
+    found: list[Finding] = [
+        *_judged(model, contract, train, holdout, settings),
+        *_compared(contract, holdout, champion, theirs, settings),
+        *_suite(workspace, contract, train, holdout, deepchecks),
+        *_own(workspace, model, holdout),
+    ]
+    shown: list[Exhibit] = [*_curves(contract, holdout, champion, theirs)]
+    findings = apply(found, workspace.config.severity)
     return Record(
         step="check-model",
         subject=model.name,
-        outputs={"predictions": workspace.put_frame(_predictions(holdout))},
+        outputs={
+            "predictions": workspace.put_frame(_predictions(holdout)),
+            OUTPUT: workspace.objects.put(encode(shown)),
+        },
         metrics={
             **_finite_metrics(contract, holdout),
             **{f"train_{name}": value for name, value in _finite_metrics(contract, train).items()},
@@ -130,7 +137,7 @@ def _judged(
 ) -> tuple[Finding, ...]:
     finite = gate.judge_finite(holdout.codes.predicted, holdout.codes.probabilities)
     inputs, labels = (train.inputs, holdout.inputs), (train.codes.actual, holdout.codes.actual)
-    leakage = gate.judge_leakage(*inputs, labels, classes=len(contract.classes))
+    leakage = judge_leakage(*inputs, labels, classes=len(contract.classes))
     if finite.fired:
         return (finite, *gate.not_judged("its predictions are no numbers", _AFTER_FINITE), *leakage)
     metric = contract.metric
@@ -144,23 +151,39 @@ def _judged(
         gate.judge_floor(metric, measured, settings.floor, model=model.family),
         gate.judge_baseline(metric, holdout.codes, len(contract.classes), train.codes.actual),
         gate.judge_overfit(metric, measure(metric, train.codes), measured),
+        gate.judge_underfit(metric, train.codes, len(contract.classes)),
+        judge_calibration(holdout.codes, settings.calibration, model=model.family),
         *judge_segments(metric, holdout.codes, segments, measured.value),
         *leakage,
     )
 
 
-def _compared(
-    contract: Contract, holdout: _Side, champion: Champion | None, settings: ModelSettings
-) -> tuple[Finding, ...]:
+def _champions(contract: Contract, holdout: _Side, champion: Champion | None) -> Answers | None:
+    """What the champion answers on the held-out rows."""
     if champion is None:
-        return (gate.first_release(),)
+        return None
+    said = champion.predict(holdout.table)
+    return _coded(holdout.table[contract.label], said, contract, champion.classes)
+
+
+def _compared(
+    contract: Contract, holdout: _Side, champion: Champion | None, theirs: Answers | None, settings: ModelSettings
+) -> tuple[Finding, ...]:
+    if champion is None or theirs is None:
+        return (first_release(),)
     if needs_probabilities(contract.metric) and holdout.codes.probabilities is None:
         return gate.not_judged("the model gives no probabilities", ("champion",))
-    said = champion.predict(holdout.table)
-    theirs = _coded(holdout.table[contract.label], said, contract, champion.classes)
-    return (
-        gate.judge_champion(contract.metric, holdout.codes, theirs, margin=settings.margin, release=champion.release),
-    )
+    return (judge_champion(contract.metric, holdout.codes, theirs, margin=settings.margin, release=champion.release),)
+
+
+def _curves(contract: Contract, holdout: _Side, champion: Champion | None, theirs: Answers | None) -> list[Exhibit]:
+    """What can be looked at of the answers; nothing where they are no numbers."""
+    sides = {curves.CHALLENGER: holdout.codes}
+    if champion is not None and theirs is not None:
+        sides[champion.release] = theirs
+    if any(gate.judge_finite(side.predicted, side.probabilities).fired for side in sides.values()):
+        return []
+    return curves.of_answers(contract.task, contract.classes, sides)
 
 
 def _suite(

@@ -6,6 +6,8 @@ import pytest
 
 from mlops.faults import model as faults
 from mlops.gates import model as gate
+from mlops.gates.comparison import first_release, judge_champion
+from mlops.gates.leakage import judge_leakage
 from mlops.gates.segments import judge_segments
 from mlops.statistics.influence import Answers, measure
 from mlops.verdict import Outcome, Severity
@@ -56,7 +58,7 @@ def test_a_model_no_better_than_a_constant_fails():
 
 
 def champion(challenger: Answers, other: Answers, margin: float = 0.01):
-    return gate.judge_champion("roc_auc", challenger, other, margin=margin, release="fraud_v1-abc")
+    return judge_champion("roc_auc", challenger, other, margin=margin, release="fraud_v1-abc")
 
 
 def test_a_worse_challenger_fails_and_an_equal_one_passes():
@@ -78,7 +80,7 @@ def test_too_few_rows_name_a_margin_and_a_number_of_rows():
 def test_the_margin_of_an_error_is_a_share_of_the_champions():
     actual = RANDOM.normal(1e6, 1e5, 5_000)
     close = Answers(actual, actual + RANDOM.normal(0, 1000, actual.size))
-    found = gate.judge_champion("neg_mean_absolute_error", close, close, margin=0.01, release="c")
+    found = judge_champion("neg_mean_absolute_error", close, close, margin=0.01, release="c")
     assert found.threshold == pytest.approx(-0.01 * np.abs(close.predicted - actual).mean())
 
 
@@ -88,7 +90,7 @@ def test_a_champion_without_probabilities_cannot_be_compared_by_them():
 
 
 def test_the_first_release_is_skipped_with_that_reason():
-    found = gate.first_release()
+    found = first_release()
     assert found.outcome is Outcome.SKIPPED
     assert "first release" in found.message
 
@@ -132,17 +134,17 @@ def test_one_feature_that_tells_the_label_alone_fails():
         y = labels.astype(float)
         table = pd.DataFrame({"honest": y + RANDOM.normal(size=2_000), "paid_back": y * -3, "word": "a"})
         sides = table[:1_500], table[1_500:]
-        found = gate.judge_leakage(*sides, (y[:1_500], y[1_500:]), classes=classes)
+        found = judge_leakage(*sides, (y[:1_500], y[1_500:]), classes=classes)
         assert [f.subject for f in found] == ["paid_back"]
         sound = [side.drop(columns="paid_back") for side in sides]
-        [passed] = gate.judge_leakage(*sound, (y[:1_500], y[1_500:]), classes=classes)
+        [passed] = judge_leakage(*sound, (y[:1_500], y[1_500:]), classes=classes)
         assert passed.outcome is Outcome.PASS
 
 
 def test_a_word_that_tells_the_label_alone_fails():
     y = (RANDOM.random(2_000) < 0.3).astype(float)
     table = pd.DataFrame({"status": np.where(y == 1, "refunded", "kept")})
-    [found] = gate.judge_leakage(table[:1_500], table[1_500:], (y[:1_500], y[1_500:]), classes=2)
+    [found] = judge_leakage(table[:1_500], table[1_500:], (y[:1_500], y[1_500:]), classes=2)
     assert found.subject == "status"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import norm
 
 from mlops.statistics.influence import Answers, Measured, measure
-from mlops.statistics.paired import compare, interval
+from mlops.statistics.paired import by_influence, interval
 
 MARGIN = 0.01
 
@@ -34,7 +34,7 @@ def passed(draw, times: int, challenger: float, n: int = 10_000) -> tuple[float,
     said = []
     for _ in range(times):
         champion, ours = draw(random, n, 0.9, challenger)
-        said.append(compare(ours, champion, MARGIN).decision)
+        said.append(by_influence(ours, champion, MARGIN).decision)
     return said.count("not worse") / times, said.count("insufficient") / times
 
 
@@ -59,24 +59,24 @@ def test_where_the_interval_is_wider_than_the_margin_the_verdict_is_insufficient
 def test_an_insufficient_comparison_names_a_margin_that_it_can_decide():
     random = np.random.default_rng(2)
     champion, ours = areas(random, 500, 0.9, 0.9)
-    found = compare(ours, champion, MARGIN)
+    found = by_influence(ours, champion, MARGIN)
     assert found.smallest_margin > MARGIN
-    assert compare(ours, champion, found.smallest_margin).decision == "not worse"
+    assert by_influence(ours, champion, found.smallest_margin).decision == "not worse"
     assert found.rows_needed > 500
 
 
 def test_the_rows_that_it_asks_for_are_enough():
     random = np.random.default_rng(3)
-    needed = compare(*reversed(areas(random, 500, 0.9, 0.9)), MARGIN).rows_needed
+    needed = by_influence(*reversed(areas(random, 500, 0.9, 0.9)), MARGIN).rows_needed
     assert passed(areas, 100, 0.9, n=needed)[0] >= 0.9
 
 
 def test_the_same_model_is_never_worse_than_itself():
     champion, _ = areas(np.random.default_rng(4), 50, 0.9, 0.9)
-    assert compare(champion, champion, MARGIN).decision == "not worse"
+    assert by_influence(champion, champion, MARGIN).decision == "not worse"
 
 
 def test_a_metric_that_is_not_defined_decides_nothing():
     nothing = Measured(float("nan"), np.full(10, np.nan))
-    assert compare(nothing, nothing, MARGIN).decision == "insufficient"
+    assert by_influence(nothing, nothing, MARGIN).decision == "insufficient"
     assert np.isnan(interval(nothing)[0])
