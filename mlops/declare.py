@@ -91,15 +91,24 @@ class Declared:
 class FeatureView(Declared):
     """A versioned function from a source to stored features of an entity.
 
-    It takes the source's frame and returns a frame with the columns `entity`, `timestamp` and one per
-    feature. `columns` names the features and describes them; empty: whatever the function returns.
+    It takes the source's frame and returns a frame with the columns `entity`, `timestamp`, `created` where that is
+    declared, and one per feature. `created` names the time from which a row was known; None: its own time.
+    `window` is the look-back: no source row older than that before a row's time matters to it; None: the whole past
+    of the entity does. `columns` names the features and describes them; empty: whatever the function returns.
     """
 
     source: str
     entity: str
     timestamp: str
+    created: str | None = None
+    window: timedelta | None = None
     ttl: timedelta | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that are no feature: the entity, the time and, where it is declared, the known time."""
+        return (self.entity, self.timestamp, *((self.created,) if self.created else ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,23 +174,30 @@ def feature_view(
     source: str,
     entity: str,
     timestamp: str,
+    created: str | None = None,
+    window: str | None = None,
     ttl: str | None = None,
     columns: Mapping[str, str] | Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], FeatureView]:
     """Declare a function `source frame -> frame of entity, timestamp and features` as a feature view.
 
-    `ttl` is how long a value is good for, as `"30d"`. `columns` names the features, best with a
-    description each: `{"mean_7d": "mean amount of the last 7 days"}`.
+    `created` is the column with the time from which a row was known, where that is not its `timestamp`: it arrived
+    late, or corrects an earlier one. `window` is how far the function looks back, as `"7d"`; `ttl` is how long a value
+    is good for, as `"30d"`. `columns` names the features, best with a description each:
+    `{"mean_7d": "mean amount of the last 7 days"}`.
     """
 
     def declare(function: Callable[..., Any]) -> FeatureView:
         described = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, "")
         where = _located(function)
+        _distinct_keys((entity, timestamp, *((created,) if created else ())), described, where)
         return FeatureView(
             **where,
             source=source,
             entity=entity,
             timestamp=timestamp,
+            created=created,
+            window=_duration(window, where["origin"]) if window else None,
             ttl=_duration(ttl, where["origin"]) if ttl else None,
             columns=dict(described),
         )
@@ -294,6 +310,16 @@ def _duration(text: str, origin: Origin) -> timedelta:
         return duration(text)
     except ValueError as error:
         raise DeclarationError(f"{origin}: {error}", next_step="write a number and one of s, m, h, d, w") from None
+
+
+def _distinct_keys(keys: Sequence[str], columns: Mapping[str, str], where: Mapping[str, Any]) -> None:
+    names = [*keys, *columns]
+    double = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if double:
+        raise DeclarationError(
+            f"{where['origin']}: {where['name']} names the column {double[0]!r} twice",
+            next_step="entity, timestamp, created and each feature are columns of their own",
+        )
 
 
 def _known_metric(metric: str | None, task: Task | None, origin: Origin) -> None:

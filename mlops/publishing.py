@@ -14,7 +14,7 @@ from mlops.adapters.index import Index
 from mlops.contract import Contract
 from mlops.errors import DeploymentFailed
 from mlops.release import CONTRACT, PAYLOAD, Manifest, folder
-from mlops.stores.online import publish
+from mlops.stores import open_store
 from mlops.workspace import Workspace
 
 
@@ -25,7 +25,7 @@ def publish_features(workspace: Workspace, index: Index, manifest: Manifest, onl
     """
     payload = folder(workspace.releases, manifest.release) / PAYLOAD
     contract = msgspec.json.decode((payload / CONTRACT).read_bytes(), type=Contract)
-    for view, entity, ttl in dict.fromkeys((s.view, s.entity, s.ttl_seconds) for s in contract.stored):
+    for view in dict.fromkeys(stored.view for stored in contract.stored):
         built = index.latest("build-features", view)
         declared = workspace.catalog.views.get(view)
         if built is None or declared is None:
@@ -33,5 +33,4 @@ def publish_features(workspace: Workspace, index: Index, manifest: Manifest, onl
                 f"{manifest.release} reads {view}, which has not been computed on this machine",
                 next_step=f"compute it: `mlops run {manifest.model}`",
             )
-        frame = workspace.frame(built.outputs["features"])
-        publish(online, view, entity, frame, ttl, timestamp=declared.timestamp)
+        open_store(workspace, online.parent).publish(declared, built.outputs["features"])

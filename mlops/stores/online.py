@@ -1,7 +1,8 @@
-"""The newest value of each entity, in microseconds: SQLite in WAL mode, read by many, replaced in one transaction.
+"""The newest value of each entity, in microseconds: SQLite in WAL mode, read by many, changed in one transaction.
 
 The service imports this file, so it must stay free of pandas and DuckDB. A key is an int or a string, and `1`
-and `"1"` are two keys. A time is in seconds since 1970, UTC.
+and `"1"` are two keys. Callers give times in seconds since 1970, UTC; kept are whole microseconds, so that what
+expires at a moment does so exactly.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -21,24 +23,44 @@ import msgspec
 
 from mlops.adapters.files import disk_errors
 from mlops.errors import OutsideError
+from mlops.stores.protocol import EXPIRED, MISSING
 
 FILE = "online.sqlite"
 _WAIT_SECONDS = 30.0
 _KEYS_AT_ONCE = 500
-_MISSING = ("NaT", "<NA>", "nan")
+_GONE = ("NaT", "<NA>", "nan")
+
+Newest = tuple[Any, int, int, Mapping[str, Any]]
+"""A row to publish: its entity, its time and the time from which it was known, in microseconds, and its features."""
 
 # Columns without a type keep an int an int and a string a string.
 _TABLES = """
-CREATE TABLE IF NOT EXISTS latest (
-    view TEXT NOT NULL, key NOT NULL, at REAL NOT NULL, expires REAL, feature_values BLOB NOT NULL,
-    PRIMARY KEY (view, key)
+CREATE TABLE IF NOT EXISTS newest (
+    view TEXT NOT NULL, key NOT NULL, at INTEGER NOT NULL, known INTEGER NOT NULL, expires INTEGER,
+    feature_values BLOB NOT NULL, PRIMARY KEY (view, key)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS views (
-    view TEXT PRIMARY KEY, entity TEXT NOT NULL, published REAL NOT NULL, newest REAL, rows INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS published (
+    view TEXT PRIMARY KEY, entity TEXT NOT NULL, published REAL NOT NULL, as_of REAL NOT NULL, newest INTEGER,
+    rows INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-_ONE = "SELECT expires, feature_values FROM latest WHERE view = ? AND key = ?"
-_MANY = "SELECT key, expires, feature_values FROM latest WHERE view = ? AND key IN ({})"
+_INCOMING = """
+CREATE TEMP TABLE incoming (
+    key PRIMARY KEY NOT NULL, at INTEGER NOT NULL, known INTEGER NOT NULL, expires INTEGER, feature_values BLOB NOT NULL
+) WITHOUT ROWID
+"""
+_LATER = "(excluded.at, excluded.known) >= (at, known)"
+_OTHER = (
+    "(excluded.at, excluded.known, excluded.feature_values) != (at, known, feature_values) "
+    "OR excluded.expires IS NOT expires"
+)
+_SET = (
+    "SET at = excluded.at, known = excluded.known, expires = excluded.expires, feature_values = excluded.feature_values"
+)
+_STAGE = f"INSERT INTO incoming VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE {_SET} WHERE {_LATER}"  # noqa: S608 - fixed words
+_PUT = "INSERT INTO newest SELECT ?, * FROM incoming WHERE true ON CONFLICT DO UPDATE {} WHERE {}"  # fixed words
+_ONE = "SELECT expires, feature_values FROM newest WHERE view = ? AND key = ?"
+_MANY = "SELECT key, expires, feature_values FROM newest WHERE view = ? AND key IN ({})"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -55,10 +77,24 @@ class Published:
     rows: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What is published and when; `ttl` in microseconds, `as_of` the moment at which the history's source was read.
+
+    Without `as_of`, it is that of the newest row.
+    """
+
+    view: str
+    entity: str
+    published: float
+    ttl: int | None = None
+    as_of: float | None = None
+
+
 class OnlineReader:
     """Reads the newest features of entities from the file at `path`; one instance serves all threads.
 
-    A store, view or key that is not there, and a value past its time to live, reads as `{}`.
+    A store, view or key that is not there reads as MISSING, a value past its time to live as EXPIRED; both are empty.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,15 +105,15 @@ class OnlineReader:
         """One mapping of feature to value for each key, in the order of the keys, as of `now`."""
         connection = self._connection()
         if connection is None:
-            return [{} for _ in keys]
+            return [MISSING] * len(keys)
         try:
             if len(keys) == 1:
                 row = connection.execute(_ONE, (view, keys[0])).fetchone()
-                return [_fresh(row, now)] if row else [{}]
+                return [_fresh(row, _microseconds(now)) if row else MISSING]
             return self._read_many(connection, view, keys, now)
         except (OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
             # A key that SQLite cannot hold (an int beyond 64 bits, a list) is in no store; read the others alone.
-            return [{}] if len(keys) == 1 else [self.read(view, [key], now)[0] for key in keys]
+            return [MISSING] if len(keys) == 1 else [self.read(view, [key], now)[0] for key in keys]
         except sqlite3.Error as error:
             raise OutsideError(f"cannot read {self.path}: {error}", next_step="publish the features again") from error
 
@@ -92,21 +128,19 @@ class OnlineReader:
         self, connection: sqlite3.Connection, view: str, keys: Sequence[Any], now: float
     ) -> list[Mapping[str, Any]]:
         found: dict[Any, Mapping[str, Any]] = {}
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            some = keys[start : start + _KEYS_AT_ONCE]
-            query = _MANY.format(",".join("?" * len(some)))
-            for key, *rest in connection.execute(query, (view, *some)):
-                found[key] = _fresh(rest, now)
-        return [found.get(key, {}) for key in keys]
+        moment = _microseconds(now)
+        with _one_state(connection):
+            for start in range(0, len(keys), _KEYS_AT_ONCE):
+                some = keys[start : start + _KEYS_AT_ONCE]
+                query = _MANY.format(",".join("?" * len(some)))
+                for key, *rest in connection.execute(query, (view, *some)):
+                    found[key] = _fresh(rest, moment)
+        return [found.get(key, MISSING) for key in keys]
 
     def _connection(self) -> sqlite3.Connection | None:
         connection = getattr(self._own, "connection", None)
-        if connection is None and self.path.exists():
-            connection = sqlite3.connect(_address(self.path, "ro"), uri=True, timeout=_WAIT_SECONDS)
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'latest'").fetchone():
-                connection.close()
-                return None
-            self._own.connection = connection
+        if connection is None:
+            connection = self._own.connection = _reading(self.path)
         return cast("sqlite3.Connection | None", connection)
 
 
@@ -119,68 +153,139 @@ def publish(
     *,
     timestamp: str | None = None,
 ) -> int:
-    """Replace what the store holds of `view` by the newest row of each entity; gives the number of entities.
+    """Make the newest row of each entity what the store holds of `view`; gives the number of entities held.
 
     Rows are a DataFrame or mappings with the columns `entity`, `timestamp` and features; without `timestamp` they
-    are as of now. One transaction: readers see all the old values, then all the new, and a kill leaves the old.
+    are as of now.
     """
     now = time.time()
-    newest: dict[Any, tuple[float, Mapping[str, Any]]] = {}
-    for row in _rows(frame_or_rows):
-        key = _plain(row[entity])
-        at = now if timestamp is None else _seconds(row[timestamp])
-        if key is None or at is None:
-            continue
-        if key not in newest or at >= newest[key][0]:
-            newest[key] = at, {name: _plain(value) for name, value in row.items() if name not in (entity, timestamp)}
-    stored = [
-        (view, key, at, None if ttl_seconds is None else at + ttl_seconds, _encode(features))
-        for key, (at, features) in newest.items()
-    ]
-    latest = max((at for at, _ in newest.values()), default=None)
-    _replace(path, view, stored, (view, entity, now, latest, len(stored)))
-    return len(stored)
+    ttl = None if ttl_seconds is None else _microseconds(ttl_seconds)
+    about = Publication(view=view, entity=entity, ttl=ttl, published=now, as_of=None if timestamp else now)
+    return publish_newest(path, about, _newest(frame_or_rows, entity, timestamp, now))
+
+
+def publish_newest(path: Path, about: Publication, rows: Iterable[Newest]) -> int:
+    """Make `rows` what the store holds of a view, and never go back; gives the number of entities held.
+
+    A history as of the same moment as what is held, or a later one, replaces it. An earlier one changes nothing.
+    Where nobody said as of when, a history whose newest row is no later than what is held adds the rows that are newer
+    than its own. One transaction: readers see all the old values, then all the new, and a kill leaves the old.
+    """
+    with _writing(path) as connection:
+        connection.execute(_INCOMING)
+        # Rows are made ready beside the table, so that other writers wait for the exchange alone.
+        with connection:
+            connection.execute("BEGIN")
+            connection.executemany(_STAGE, _staged(rows, about))
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            return _exchange(connection, about)
 
 
 def published(path: Path) -> tuple[Published, ...]:
     """What the store at `path` holds, by view; empty when there is no store."""
-    if not path.exists():
+    connection = _reading(path)
+    if connection is None:
         return ()
-    with closing(_writer(path)) as connection:
-        rows = connection.execute("SELECT view, entity, published, newest, rows FROM views ORDER BY view").fetchall()
-    return tuple(Published(view=v, entity=e, published=p, newest=n, rows=r) for v, e, p, n, r in rows)
+    with closing(connection):
+        rows = connection.execute(
+            "SELECT view, entity, published, newest, rows FROM published ORDER BY view"
+        ).fetchall()
+    return tuple(
+        Published(view=view, entity=entity, published=at, newest=None if newest is None else newest / 1e6, rows=count)
+        for view, entity, at, newest, count in rows
+    )
+
+
+def expired(path: Path, view: str, now: float) -> int:
+    """How many entities of a view are past their time to live at `now`."""
+    connection = _reading(path)
+    if connection is None:
+        return 0
+    with closing(connection):
+        count = "SELECT count(*) FROM newest WHERE view = ? AND expires < ?"
+        return int(connection.execute(count, (view, _microseconds(now))).fetchone()[0])
 
 
 def forget(path: Path, view: str) -> None:
     """Remove a view from the store at `path`; nothing happens when it is not there."""
-    if path.exists():
-        _replace(path, view, [], None)
+    if not path.exists():
+        return
+    with _writing(path) as connection, connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM newest WHERE view = ?", (view,))
+        connection.execute("DELETE FROM published WHERE view = ?", (view,))
 
 
-def _replace(path: Path, view: str, rows: list[tuple[Any, ...]], about: tuple[Any, ...] | None) -> None:
-    with closing(_writer(path)) as connection:
-        try:
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute("DELETE FROM latest WHERE view = ?", (view,))
-                connection.execute("DELETE FROM views WHERE view = ?", (view,))
-                connection.executemany("INSERT INTO latest VALUES (?, ?, ?, ?, ?)", rows)
-                if about is not None:
-                    connection.execute("INSERT INTO views VALUES (?, ?, ?, ?, ?)", about)
-        except (sqlite3.Error, OverflowError) as error:
-            raise _cannot_write(path, error) from error
+def _exchange(connection: sqlite3.Connection, about: Publication) -> int:
+    """Bring what was made ready into the table, as far as it is not older than what is there."""
+    (held,) = connection.execute("SELECT max(as_of) FROM published WHERE view = ?", (about.view,)).fetchone()
+    (latest,) = connection.execute("SELECT max(max(at, known)) FROM incoming").fetchone()
+    as_of = about.as_of if about.as_of is not None else (latest or 0) / 1e6
+    if held is not None and about.as_of is not None and as_of < held:
+        return _held(connection, about.view)[0]
+    if held is None or as_of > held or about.as_of is not None:
+        connection.execute("DELETE FROM newest WHERE view = ? AND key NOT IN (SELECT key FROM incoming)", (about.view,))
+        connection.execute(_PUT.format(_SET, _OTHER), (about.view,))
+    else:
+        connection.execute(_PUT.format(_SET, _LATER), (about.view,))
+    count, newest = _held(connection, about.view)
+    row = (about.view, about.entity, about.published, max(as_of, held or as_of), newest, count)
+    connection.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?)", row)
+    return count
+
+
+def _held(connection: sqlite3.Connection, view: str) -> tuple[int, int | None]:
+    count, newest = connection.execute("SELECT count(*), max(at) FROM newest WHERE view = ?", (view,)).fetchone()
+    return int(count), newest
+
+
+def _staged(rows: Iterable[Newest], about: Publication) -> Iterator[tuple[Any, ...]]:
+    for key, at, known, features in rows:
+        values = {name: _plain(value) for name, value in features.items()}
+        yield _plain(key), at, known, None if about.ttl is None else at + about.ttl, _encode(values)
+
+
+@contextmanager
+def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several statements read one state of the store, whatever is published meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def _reading(path: Path) -> sqlite3.Connection | None:
+    """A connection that cannot write; None where there is no store yet."""
+    if not path.exists():
+        return None
+    try:
+        connection = sqlite3.connect(_address(path, "ro"), uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'newest'").fetchone():
+            return connection
+    except sqlite3.Error as error:
+        raise OutsideError(f"cannot read {path}: {error}", next_step="publish the features again") from error
+    connection.close()
+    return None
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(_writer(path)) as connection:
+            yield connection
+    except (sqlite3.Error, OverflowError) as error:
+        raise _cannot_write(path, error) from error
 
 
 def _writer(path: Path) -> sqlite3.Connection:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        connection = sqlite3.connect(_address(path, "rwc"), uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_TABLES)
-    except sqlite3.Error as error:
-        raise _cannot_write(path, error) from error
+    connection = sqlite3.connect(_address(path, "rwc"), uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(_TABLES)
     return connection
 
 
@@ -194,9 +299,23 @@ def _address(path: Path, mode: str) -> str:
     return f"file:{quote(str(path.resolve()))}?mode={mode}"
 
 
-def _fresh(row: Sequence[Any], now: float) -> Mapping[str, Any]:
+def _fresh(row: Sequence[Any], now: int) -> Mapping[str, Any]:
     expires, values = row
-    return {} if expires is not None and expires < now else _decode(values)
+    return EXPIRED if expires is not None and expires < now else _decode(values)
+
+
+def _newest(frame_or_rows: Any, entity: str, timestamp: str | None, now: float) -> Iterator[Newest]:
+    for row in _rows(frame_or_rows):
+        at = now if timestamp is None else _seconds(row[timestamp])
+        if at is not None and _plain(row[entity]) is not None:
+            moment = _microseconds(at)
+            features = {name: value for name, value in row.items() if name not in (entity, timestamp)}
+            yield row[entity], moment, moment, features
+
+
+def _microseconds(seconds: float) -> int:
+    """The nearest whole microsecond: a float holds today's time to a quarter of one."""
+    return round(seconds * 1e6)
 
 
 def _rows(frame_or_rows: Any) -> Iterator[Mapping[str, Any]]:
@@ -212,16 +331,18 @@ def _plain(value: Any) -> Any:
     """A value as SQLite and msgpack know it; missing in any form, and not finite, is None."""
     if hasattr(value, "item"):
         value = value.item()
+    if isinstance(value, Decimal):
+        value = float(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str | int | bool):
         return value
-    return None if value is None or str(value) in _MISSING else str(value)
+    return None if value is None or str(value) in _GONE else str(value)
 
 
 def _seconds(value: Any) -> float | None:
     """Seconds since 1970 of a datetime (naive is UTC) or a number; None when missing."""
-    if value is None or str(value) in _MISSING:
+    if value is None or str(value) in _GONE:
         return None
     if isinstance(value, int | float):
         return float(value)
