@@ -41,6 +41,16 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_age: str = "0s"  # how long a snapshot is fresh enough to be used again
 
 
+class Fairness(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much a rate may differ between two groups of a protected column."""
+
+    selection_rate: Share | None = None  # share of rows answered "positive" (demographic parity)
+    true_positive_rate: Share | None = None  # share of positives that are found (equal opportunity)
+    false_positive_rate: Share | None = None  # share of negatives taken for positives
+    error: Positive | None = None  # share of wrong answers; of a regression, of the mean absolute error
+    rows: Annotated[int, Meta(ge=10)] = 30  # a group with fewer rows that count is not judged
+
+
 class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Thresholds and budget of one model version, or of all versions of a family."""
 
@@ -50,6 +60,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     folds: Annotated[int, Meta(ge=2)] = 5  # of the cross-validation
     repeats: Count = 5  # of the cross-validation, each with other folds
     calibration: Share | None = None  # the largest calibration error; none: a warning from 0.05 on
+    fairness: Fairness = Fairness()  # between groups of protected columns; without a limit these do not pass
     holdout: Share = 0.2
     min_rows: Count = 100
     params: dict[str, Any] = {}

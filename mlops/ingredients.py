@@ -55,11 +55,17 @@ def tested(workspace: Workspace, catalog: Catalog, snapshots: Iterable[Record]) 
 
 
 def source_judged(workspace: Workspace, source: str, snapshot: Record, models: Iterable[Model]) -> Ingredients:
-    """check-data of a source: the snapshot, the schema, and what models say of its columns."""
+    """check-data of a source: the snapshot, the schema, and what models say of its columns.
+
+    Not who the models are: two versions with one label ask the same of a source.
+    """
+    asked = tuple(models)
+    first = [[m.label, str(m.task), str(m.timestamp), sorted(m.ignore)] for m in asked[:1]]
     return {
         **outputs(snapshot),
         "schema": digest_of(workspace.root / schema_file(workspace, source)),
-        "readers": [declaration(model) for model in models],
+        "labels": sorted({model.label for model in asked}),
+        "integrity": first,
         **_judging(workspace),
     }
 
@@ -104,7 +110,8 @@ def judged(
 ) -> Ingredients:
     """check-model: the model, its table, the thresholds and the champion."""
     evidence = [settings.evidence, settings.folds, settings.repeats]
-    thresholds = [settings.floor, settings.margin, settings.calibration, evidence]
+    limits = msgspec.to_builtins(settings.fairness)
+    thresholds = [settings.floor, settings.margin, settings.calibration, evidence, limits]
     declared = declaration(model)
     return {
         **outputs(*records),

@@ -1,77 +1,95 @@
-"""Judges a model in parts of the held-out rows: which part does it serve much worse than the rest."""
+"""Judges declared segments: in which of its values does a column hold rows that the model serves much worse."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mlops.exhibits import Plot, Series
 from mlops.gates.model import tolerance
-from mlops.statistics.influence import Answers, measure
+from mlops.gates.parts import (
+    LEVEL,
+    SEGMENT_ROWS,
+    WEAK_SEGMENT,
+    Mask,
+    evidence,
+    finding,
+    gap_of,
+    measured_in,
+    parts_of,
+    said,
+)
+from mlops.statistics.influence import Answers
 from mlops.statistics.paired import interval
-from mlops.verdict import Finding, Outcome, Severity
+from mlops.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WEAK_SEGMENT = 0.1
-SEGMENT_ROWS = 50
-_MOST_SEGMENTS = 20
 _SHOWN = 5
 
 
-def judge_segments(
-    metric: str, answers: Answers, segments: Mapping[str, pd.Series], overall: float
-) -> tuple[Finding, ...]:
-    """One finding per declared segment column: which of its values the model serves much worse than the rest."""
-    return tuple(_judge_segment(metric, answers, name, values, overall) for name, values in segments.items())
+def judge_segments(metric: str, answers: Answers, segments: Mapping[str, pd.Series]) -> tuple[Finding, ...]:
+    """For each declared column: a finding for each of its values that the model serves much worse, or one that passes.
+
+    Intervals hold for all values of a column at once (Bonferroni).
+    """
+    return tuple(found for name, values in segments.items() for found in _judge_declared(metric, answers, name, values))
 
 
-def _judge_segment(metric: str, answers: Answers, name: str, values: pd.Series, overall: float) -> Finding:
-    groups = _groups(values)
-    weak, small, judged = [], 0, 0
-    level = 1 - 0.05 / max(len(groups), 1)  # by Bonferroni: many segments must not make one look weak
-    for value, rows in groups.items():
-        if rows.sum() < SEGMENT_ROWS:
-            small += 1
-            continue
-        part = _part(answers, rows)
-        measured = measure(metric, part)
-        if not math.isfinite(measured.value):
-            small += 1
-            continue
-        judged += 1
-        if interval(measured, level)[1] < overall - tolerance(metric, WEAK_SEGMENT, overall):
-            weak.append(f"{value!r}: {measured.value:.4f} on {int(rows.sum()):,} rows")
+def show(metric: str, answers: Answers, segments: Mapping[str, pd.Series]) -> tuple[Plot, ...]:
+    """The metric for each value of each declared column, with 95 % intervals, beside that of all rows."""
+    everything = [(f"all {answers.actual.size:,} rows", np.ones(answers.actual.size, dtype=bool))]
+    return tuple(
+        plot
+        for name, values in segments.items()
+        if (plot := _plot(metric, answers, name, [*everything, *parts_of(name, values)]))
+    )
+
+
+def _plot(metric: str, answers: Answers, name: str, parts: list[tuple[str, Mask]]) -> Plot | None:
+    measured = [(words, part) for words, rows in parts if (part := measured_in(metric, answers, rows))]
+    if len(measured) < 2:
+        return None
+    bounds = [interval(part) for _, part in measured]
+    series = Series(
+        name=metric,
+        x=tuple(words for words, _ in measured),
+        y=tuple(part.value for _, part in measured),
+        low=tuple(low for low, _ in bounds),
+        high=tuple(high for _, high in bounds),
+    )
+    caption = f"{metric} for each value of {name} with {SEGMENT_ROWS} held-out rows or more, with 95 % intervals."
+    return Plot(
+        title=f"{metric} by {name}",
+        caption=caption,
+        kind="bars",
+        x_label=name,
+        y_label=metric,
+        series=(series,),
+        group="Segments",
+    )
+
+
+def _judge_declared(metric: str, answers: Answers, name: str, values: pd.Series) -> Iterator[Finding]:
+    parts = parts_of(name, values)
+    gaps = [(words, rows, gap_of(metric, answers, rows, 1 - LEVEL / max(len(parts), 1))) for words, rows in parts]
+    judged = [(words, rows, gap) for words, rows, gap in gaps if gap is not None]
+    small = len(parts) - len(judged)
+    aside = f"; {small} {'value has' if small == 1 else 'values have'} too few rows" if small else ""
     if not judged:
         reason = f"no value of {name!r} has {SEGMENT_ROWS} held-out rows of every class"
-        return _finding("segment", Outcome.SKIPPED, reason, subject=name, severity=Severity.WARN)
-    aside = f"; {small} values have too few rows" if small else ""
-    if weak:
-        message = f"{metric} is {overall:.4f} overall, but for {name!r} = {'; '.join(weak[:_SHOWN])}{aside}"
+        yield finding("segment", Outcome.SKIPPED, reason, subject=name)
+        return
+    weak = [one for one in judged if one[2].high < -tolerance(metric, WEAK_SEGMENT, one[2].elsewhere)]
+    for words, rows, gap in sorted(weak, key=lambda one: one[2].difference)[:_SHOWN]:
         step = "look at these rows: missing features, too few examples, or another kind of case"
-        return _finding("segment", Outcome.FAIL, message, subject=name, severity=Severity.WARN, next_step=step)
-    message = f"no value of {name!r} is served much worse than the rest ({judged} judged{aside})"
-    return _finding("segment", Outcome.PASS, message, subject=name, severity=Severity.WARN)
-
-
-def _groups(values: pd.Series) -> dict[str, NDArray[np.bool_]]:
-    """Rows by value; a column with many numbers is cut into quarters, rare words are left out."""
-    import pandas as pd
-
-    if values.nunique() > _MOST_SEGMENTS and pd.api.types.is_numeric_dtype(values.dtype):
-        values = pd.qcut(values, 4, duplicates="drop").astype(str)
-    common = values.value_counts().index[:_MOST_SEGMENTS]
-    return {str(value): (values == value).to_numpy() for value in common}
-
-
-def _part(answers: Answers, rows: NDArray[np.bool_]) -> Answers:
-    probabilities = None if answers.probabilities is None else answers.probabilities[rows]
-    return Answers(answers.actual[rows], answers.predicted[rows], probabilities)
-
-
-def _finding(check: str, outcome: Outcome, message: str, **evidence: Any) -> Finding:
-    return Finding(check=f"model.{check}", outcome=outcome, message=message, **evidence)
+        message = f"{said(metric, words, gap)}{aside}"
+        yield finding(
+            "segment", Outcome.FAIL, message, subject=name, next_step=step, **evidence(metric, words, gap, rows)
+        )
+    if not weak:
+        message = f"no value of {name!r} is served much worse than the rest ({len(judged)} judged{aside})"
+        yield finding("segment", Outcome.PASS, message, subject=name, n=answers.actual.size)

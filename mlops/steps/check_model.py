@@ -15,13 +15,12 @@ from mlops.contract import Contract, model_inputs
 from mlops.declare import Model
 from mlops.errors import GateFailed
 from mlops.exhibits import OUTPUT, Exhibit, encode
-from mlops.gates import curves, own, questions
+from mlops.gates import close_up, curves, own, questions
 from mlops.gates import deepchecks as suites
 from mlops.gates import model as gate
 from mlops.gates.calibration import judge_calibration
 from mlops.gates.comparison import first_release, judge_champion
 from mlops.gates.leakage import judge_leakage
-from mlops.gates.segments import judge_segments
 from mlops.gates.severities import apply
 from mlops.serving.predictors import Prediction, answers
 from mlops.statistics import sampling
@@ -76,13 +75,15 @@ def check_model(
     holdout = _side(estimator, workspace.frame(assembled.outputs["holdout"]), contract)
     train = _side(estimator, _sampled(workspace.frame(assembled.outputs["train"]), contract, workspace), contract)
     theirs = _champions(contract, holdout, champion)
+    held = _held_out(model, contract, holdout)
     found: list[Finding] = [
         *_judged(model, contract, train, holdout, settings),
         *_compared(contract, holdout, champion, theirs, settings),
+        *_close_up(held, champion, theirs, settings, workspace.config.seed),
         *_suite(workspace, contract, train, holdout, deepchecks),
         *_own(workspace, model, holdout),
     ]
-    shown: list[Exhibit] = [*_curves(contract, holdout, champion, theirs)]
+    shown: list[Exhibit] = [*_curves(contract, holdout, champion, theirs), *_shown_close_up(held, settings)]
     findings = apply(found, workspace.config.severity)
     return Record(
         step="check-model",
@@ -145,7 +146,6 @@ def _judged(
         problem = f"{metric} needs probabilities, and the model gives none (no predict_proba)"
         return (finite, *gate.not_judged(problem, _AFTER_FINITE), *leakage)
     measured = measure(metric, holdout.codes)
-    segments = {name: holdout.table[name] for name in model.segments if name in holdout.table}
     return (
         finite,
         gate.judge_floor(metric, measured, settings.floor, model=model.family),
@@ -153,7 +153,6 @@ def _judged(
         gate.judge_overfit(metric, measure(metric, train.codes), measured),
         gate.judge_underfit(metric, train.codes, len(contract.classes)),
         judge_calibration(holdout.codes, settings.calibration, model=model.family),
-        *judge_segments(metric, holdout.codes, segments, measured.value),
         *leakage,
     )
 
@@ -174,6 +173,34 @@ def _compared(
     if needs_probabilities(contract.metric) and holdout.codes.probabilities is None:
         return gate.not_judged("the model gives no probabilities", ("champion",))
     return (judge_champion(contract.metric, holdout.codes, theirs, margin=settings.margin, release=champion.release),)
+
+
+def _held_out(model: Model, contract: Contract, holdout: _Side) -> close_up.HeldOut:
+    return close_up.HeldOut(
+        model=model,
+        task=contract.task,
+        metric=contract.metric,
+        table=holdout.table,
+        inputs=holdout.inputs,
+        answers=holdout.codes,
+    )
+
+
+def _close_up(
+    held: close_up.HeldOut, champion: Champion | None, theirs: Answers | None, settings: ModelSettings, seed: int
+) -> tuple[Finding, ...]:
+    """Segments, fairness and consistency."""
+    problem = held.problem()
+    if problem:
+        return gate.not_judged(problem, ("segment", *(("fairness",) if held.model.protected else ())))
+    found = close_up.judge(held, settings, seed=seed)
+    if champion is None or theirs is None:
+        return found
+    return (*found, *close_up.compare(held, theirs, settings, release=champion.release, seed=seed))
+
+
+def _shown_close_up(held: close_up.HeldOut, settings: ModelSettings) -> tuple[Exhibit, ...]:
+    return () if held.problem() else close_up.show(held, settings)
 
 
 def _curves(contract: Contract, holdout: _Side, champion: Champion | None, theirs: Answers | None) -> list[Exhibit]:

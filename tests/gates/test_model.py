@@ -8,7 +8,6 @@ from mlops.faults import model as faults
 from mlops.gates import model as gate
 from mlops.gates.comparison import first_release, judge_champion
 from mlops.gates.leakage import judge_leakage
-from mlops.gates.segments import judge_segments
 from mlops.statistics.influence import Answers, measure
 from mlops.verdict import Outcome, Severity
 
@@ -112,21 +111,6 @@ def test_an_overfitted_model_is_said_to_be():
     assert found.outcome is Outcome.FAIL
     assert found.severity is Severity.WARN
     assert gate.judge_overfit("roc_auc", sharp, sharp).outcome is Outcome.PASS
-
-
-def test_a_weak_segment_is_named_and_a_small_one_is_not_judged():
-    said = answers(4_000)
-    weak = np.arange(4_000) % 4 == 0
-    chances = np.where(weak[:, None], 1 - said.probabilities, said.probabilities)
-    channel = pd.Series(np.where(weak, "online", "shop"))
-    channel.iloc[:10] = "rare"
-    broken = Answers(said.actual, said.predicted, chances)
-    [found] = judge_segments("roc_auc", broken, {"channel": channel}, measure("roc_auc", said).value)
-    assert found.outcome is Outcome.FAIL
-    assert "'online'" in found.message
-    assert "too few rows" in found.message
-    [found] = judge_segments("roc_auc", said, {"channel": channel}, measure("roc_auc", said).value)
-    assert found.outcome is Outcome.PASS
 
 
 def test_one_feature_that_tells_the_label_alone_fails():
