@@ -7,7 +7,7 @@ held-out rows, and its on-demand features are computed by its own code.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,8 +15,8 @@ import msgspec
 from mlops.contract import Contract
 from mlops.errors import GateFailed
 from mlops.release import CONTRACT, PAYLOAD, Manifest, folder
-from mlops.serving.integrity import NotWhole, read_manifest
-from mlops.serving.predictors import Prediction
+from mlops.serving.integrity import NotWhole, read_manifest, verify
+from mlops.serving.predictors import Prediction, columns_of, load_predictor
 from mlops.serving.runtime import load_release
 from mlops.stores import open_store
 from mlops.stores.protocol import Lookup
@@ -91,15 +91,48 @@ def predictions(
     """
     loaded = load_release(workspace.releases, manifest.release, None)
     try:
-        lookups = _lookups(workspace, manifest, loaded.contract, features)
-        timestamp = loaded.contract.timestamp
-        source = table.drop(columns=[s.name for s in loaded.contract.stored if s.name in table])
-        if lookups and timestamp is not None:
-            found = open_store(workspace).point_in_time(source, lookups, timestamp=timestamp)
-            source = source.assign(**{str(name): found[name].to_numpy() for name in found})
-        return loaded.predict_table(source)
+        return loaded.predict_table(_with_features(workspace, manifest, loaded.contract, table, features))
     finally:
         loaded.close()
+
+
+def inputs(
+    workspace: Workspace, manifest: Manifest, table: pd.DataFrame, features: Mapping[str, Record]
+) -> pd.DataFrame:
+    """What the champion's model reads of the rows of `table`, through its own feature versions; raises as above."""
+    loaded = load_release(workspace.releases, manifest.release, None)
+    try:
+        return loaded.inputs(_with_features(workspace, manifest, loaded.contract, table, features))
+    finally:
+        loaded.close()
+
+
+def _with_features(
+    workspace: Workspace, manifest: Manifest, read: Contract, table: pd.DataFrame, features: Mapping[str, Record]
+) -> pd.DataFrame:
+    lookups = _lookups(workspace, manifest, read, features)
+    source = table.drop(columns=[s.name for s in read.stored if s.name in table])
+    if not lookups or read.timestamp is None:
+        return source
+    found = open_store(workspace).point_in_time(source, lookups, timestamp=read.timestamp)
+    return source.assign(**{str(name): found[name].to_numpy() for name in found})
+
+
+def answers_of_columns(
+    workspace: Workspace, manifest: Manifest
+) -> tuple[Contract, Callable[[pd.DataFrame], Prediction]]:
+    """A release's contract, and what its model says of rows that have the model's columns already.
+
+    GateFailed where the release is lost or is not byte for byte what was accepted.
+    """
+    place = folder(workspace.releases, manifest.release)
+    try:
+        verify(place)
+    except NotWhole as error:
+        raise _lost(manifest.release, error.message) from error
+    read = contract(workspace, manifest)
+    predictor = load_predictor(place / PAYLOAD, read)
+    return read, lambda rows: predictor.predict(columns_of(rows, read))
 
 
 def _line(workspace: Workspace, champion: Manifest | None) -> Iterator[Manifest]:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops.statistics.attribution import Cost
 from mlops.statistics.drift import EFFECT, LEAST_ROWS, Shift
 from mlops.verdict import Finding, Outcome, Severity
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """What the shifts cost the model, dearest first, in a unit; or the reason why that is not known."""
+
+    costs: tuple[Cost, ...] = ()
+    unit: str = ""
+    reason: str = ""
+
+    @property
+    def by_name(self) -> Mapping[str, Cost]:
+        """The costs by column."""
+        return {cost.column: cost for cost in self.costs}
+
+    def order(self, columns: Sequence[str]) -> list[str]:
+        """The columns, dearest first; those without a cost come last, as they are."""
+        known = [cost.column for cost in self.costs if cost.column in columns]
+        return [*known, *(name for name in columns if name not in known)]
+
 
 _BY_CHANCE = 1e-6
 """A column is called empty on one side where the other side's share of gaps makes that rarer than this."""
@@ -66,17 +88,35 @@ def _side(outcome: Outcome, message: str, n: int, *, subject: str = "") -> Findi
     )
 
 
-def judge_shifts(shifts: Iterable[Shift], *, champion: str) -> tuple[Finding, ...]:
-    """One finding per column that moved since the champion was trained, or one that says that none did."""
+def judge_shifts(
+    shifts: Iterable[Shift],
+    *,
+    champion: str,
+    ranked: Ranking | None = None,
+    of: int | None = None,
+    next_step: str = "retrain on today's data: `mlops run`",
+) -> tuple[Finding, ...]:
+    """One finding per column that moved since the champion was trained, or one that says that none did.
+
+    With a `ranked` cost the dearest column comes first, else the one that moved farthest. `of` is the number of rows
+    of which the compared ones are a sample.
+    """
     every = list(shifts)
     moved = [shift for shift in every if shift.found]
-    if moved:
-        return tuple(_moved(shift, champion) for shift in moved)
     rows = min((shift.n for shift in every), default=0)
+    sampled = f"; a seeded sample of {rows:,} of {of:,} rows, which finds {EFFECT:g} for certain" if of else ""
+    if moved:
+        places = ranked.order([shift.column for shift in moved]) if ranked else [shift.column for shift in moved]
+        by_name = {shift.column: shift for shift in moved}
+        told = [
+            _moved(by_name[name], champion, _told(name, place, len(moved), ranked), sampled, next_step)
+            for place, name in enumerate(places, 1)
+        ]
+        return tuple(told)
     if every and rows < LEAST_ROWS:
         return (_skip(f"{rows:,} rows cannot show drift; {LEAST_ROWS:,} can"),)
     largest = f"; the largest effect is {every[0].effect:.3f} in {every[0].column!r}" if every else ""
-    message = f"{len(every)} columns look as they did when {champion} was trained{largest}"
+    message = f"{len(every)} columns look as they did when {champion} was trained{largest}{sampled}"
     return (_shift_finding(Outcome.PASS, message, measured=every[0].effect if every else None, n=rows),)
 
 
@@ -85,7 +125,21 @@ def no_champion(reason: str) -> Finding:
     return _skip(reason)
 
 
-def _moved(shift: Shift, champion: str) -> Finding:
+def _told(name: str, place: int, count: int, ranked: Ranking | None) -> str:
+    """What the shift costs the model, in words; or why that is not known."""
+    if ranked is None:
+        return ""
+    cost = ranked.by_name.get(name)
+    if cost is None:
+        return f"; what that costs the model is not known: {ranked.reason}"
+    low, high = cost.interval
+    place_of = f" (number {place} of {count})" if count > 1 else ""
+    return (
+        f"; it costs the model up to {cost.loss:.3g} {ranked.unit} ({low:.2g} to {high:.2g}, {cost.n:,} rows){place_of}"
+    )
+
+
+def _moved(shift: Shift, champion: str, cost: str, sampled: str, next_step: str) -> Finding:
     unit = "standard deviations" if shift.kind == "values" else "of the rows"
     moved = {"values": "its values moved", "categories": "its categories moved", "missing": "its gaps moved"}[
         shift.kind
@@ -93,15 +147,24 @@ def _moved(shift: Shift, champion: str) -> Finding:
     return _shift_finding(
         Outcome.FAIL,
         f"column {shift.column!r} is not what it was when {champion} was trained: {moved} by {shift.effect:.2f} {unit}"
-        f" (p = {shift.p:.1g} after Holm)",
+        f" (p = {shift.p:.1g} after Holm){cost}{sampled}",
         subject=shift.column,
         measured=shift.effect,
         n=shift.n,
+        interval=shift.interval,
+        next_step=next_step,
     )
 
 
 def _shift_finding(
-    outcome: Outcome, message: str, *, subject: str = "", measured: float | None = None, n: int | None = None
+    outcome: Outcome,
+    message: str,
+    *,
+    subject: str = "",
+    measured: float | None = None,
+    n: int | None = None,
+    interval: tuple[float, float] | None = None,
+    next_step: str = "",
 ) -> Finding:
     return Finding(
         check="data.value_skew",
@@ -112,7 +175,8 @@ def _shift_finding(
         measured=measured,
         threshold=EFFECT,
         n=n,
-        next_step="retrain on today's data: `mlops run`" if outcome is Outcome.FAIL else "",
+        interval=interval,
+        next_step=next_step,
     )
 
 

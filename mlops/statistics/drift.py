@@ -7,7 +7,7 @@ windows, and at 100,000 rows any difference is significant.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Shift:
     p: float  # adjusted by Holm over all columns
     kind: str  # "values", "categories" or "missing"
     n: int
+    interval: tuple[float, float] | None = None  # of the effect, 95 %; for shifts that are found
 
     @property
     def found(self) -> bool:
@@ -52,7 +53,8 @@ def shifts(reference: Mapping[str, Any], current: Mapping[str, Any], *, seed: in
         Shift(column=name, effect=effect, p=float(p), kind=kind, n=n)
         for (name, n, kind, effect, _), p in zip(found, adjusted, strict=True)
     ]
-    return sorted(result, key=lambda shift: -shift.effect)
+    bounded = [_bounded(shift, reference, current, seed) if shift.found else shift for shift in result]
+    return sorted(bounded, key=lambda shift: -shift.effect)
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,6 +83,52 @@ def wasserstein(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
     levels = (np.arange(min(first.size, second.size)) + 0.5) / min(first.size, second.size)
     at = [np.interp(levels, (np.arange(v.size) + 0.5) / v.size, v) for v in (first, second)]
     return float(np.abs(at[0] - at[1]).mean())
+
+
+def kantorovich_interval(
+    first: NDArray[np.float64], second: NDArray[np.float64], potential: NDArray[np.float64], distance: float
+) -> tuple[float, float]:
+    """The 95 % interval of a transport distance, never below 0.
+
+    `first` and `second` are indices of each row's value in `potential`, the dual solution h of the distance, which is
+    E h(X) - E h(Y). Where the distributions differ, its error is normal with the variance of the two means of h
+    (del Barrio, Gordaliza and Loubes 2019; Sommerfeld and Munk 2018).
+    """
+    at = [potential[rows.astype(np.intp)] for rows in (first, second)]
+    error = float(np.sqrt(sum(float(h.var()) / h.size for h in at)))
+    return max(0.0, distance - 1.96 * error), distance + 1.96 * error
+
+
+def _bounded(shift: Shift, reference: Mapping[str, Any], current: Mapping[str, Any], seed: int) -> Shift:
+    """The shift with the interval of its effect; none where the column was constant, which gives no unit."""
+    before, after = _sample(reference[shift.column], seed), _sample(current[shift.column], seed)
+    if shift.kind == "missing":
+        sides = [values.isna().to_numpy().astype(float) for values in (before, after)]
+        potential = np.array([0.0, np.sign(sides[0].mean() - sides[1].mean())])
+        return replace(shift, interval=kantorovich_interval(sides[0], sides[1], potential, shift.effect))
+    before, after = before.dropna(), after.dropna()
+    if shift.kind == "categories":
+        (first, second), potential = _coded_categories(before, after)
+        return replace(shift, interval=kantorovich_interval(first, second, potential, shift.effect))
+    first, second = _sorted(before), _sorted(after)
+    unit = float(first.std())
+    if not unit:
+        return shift
+    both = np.unique(np.concatenate([first, second]))
+    gaps = np.searchsorted(first, both, "right") / first.size - np.searchsorted(second, both, "right") / second.size
+    potential = -np.r_[0.0, np.cumsum(np.sign(gaps[:-1]) * np.diff(both))] / unit
+    rows = [np.searchsorted(both, values).astype(float) for values in (first, second)]
+    return replace(shift, interval=kantorovich_interval(rows[0], rows[1], potential, shift.effect))
+
+
+def _coded_categories(before: pd.Series, after: pd.Series) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    """Each side's rows as codes, and the potential of the total variation by code."""
+    import pandas as pd
+
+    codes, values = pd.factorize(pd.concat([before.astype(str), after.astype(str)], ignore_index=True))
+    sides = [codes[: len(before)].astype(float), codes[len(before) :].astype(float)]
+    shares = [np.bincount(side.astype(np.intp), minlength=len(values)) / side.size for side in sides]
+    return sides, np.sign(shares[0] - shares[1]) / 2
 
 
 def _sample(values: pd.Series, seed: int) -> pd.Series:
