@@ -18,13 +18,31 @@ estimator and its answers, each loaded once. Cases of different gates may run si
 
 from __future__ import annotations
 
-from mlops.faults import data, integrity, model, schema, train_test
+from mlops.faults import (
+    data,
+    features,
+    file,
+    integrity,
+    model,
+    package,
+    schema,
+    service,
+    train,
+    train_test,
+    training_set,
+)
 from mlops.faults.case import Gate
 
 GATES: dict[str, Gate] = {
+    "features": features,
     "schema": schema,
     "data": data,
     "integrity": integrity,
+    "training_set": training_set,
     "train_test": train_test,
+    "train": train,
     "model": model,
+    "file": file,
+    "package": package,
+    "service": service,
 }

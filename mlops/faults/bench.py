@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +16,7 @@ from mlops.config import Config, ModelSettings
 from mlops.contract import Contract, model_inputs
 from mlops.declare import Model
 from mlops.gates.model import coded
-from mlops.serving.predictors import answers
+from mlops.serving.predictors import Prediction, answers
 from mlops.statistics.influence import Answers
 from mlops.verdict import Record
 from mlops.workspace import Workspace
@@ -30,10 +32,11 @@ class Material:
     """What a model was made of; faults are planted into copies of it."""
 
     model: Model
-    snapshot: Record
+    snapshots: Mapping[str, Record]  # by source
     assembled: Record
     trained: Record
     settings: ModelSettings
+    packaged: Record | None = None  # without it no service is put on trial
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,11 @@ class Bench:
     @cached_property
     def snapshot(self) -> pd.DataFrame:
         """The source's table."""
-        return self.workspace.frame(self.material.snapshot.outputs["data"])
+        return self.table(self.source)
+
+    def table(self, source: str) -> pd.DataFrame:
+        """The table of any source that the model's features read."""
+        return self.workspace.frame(self.material.snapshots[source].outputs["data"])
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -93,8 +100,17 @@ class Bench:
     @cached_property
     def estimator(self) -> Any:
         """The fitted estimator."""
-        digest = self.material.trained.outputs["model"]
-        return models.load(self.workspace.objects.path(digest), digest=digest, trusted=self.config.package.trusted)
+        return models.load(self.model_file, digest=self.digest, trusted=self.config.package.trusted)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the model's file."""
+        return self.material.trained.outputs["model"]
+
+    @property
+    def model_file(self) -> Path:
+        """The model's file, which nobody changes."""
+        return self.workspace.objects.path(self.digest)
 
     @cached_property
     def inputs(self) -> pd.DataFrame:
@@ -102,10 +118,14 @@ class Bench:
         return model_inputs(self.holdout, self.contract)
 
     @cached_property
+    def prediction(self) -> Prediction:
+        """What the model says of the held-out rows."""
+        return answers(self.estimator, self.inputs, self.contract)
+
+    @cached_property
     def answers(self) -> Answers:
         """The model's answers to the held-out rows, beside their labels."""
-        contract = self.contract
-        said = answers(self.estimator, self.inputs, contract)
+        contract, said = self.contract, self.prediction
         labels = self.holdout[contract.label]
         return coded(labels, said.values, said.probabilities, contract.classes, contract.classes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -44,7 +44,7 @@ class Case:
 class Gate(Protocol):
     """A module of this package."""
 
-    def cases(self, bench: Bench) -> Iterator[Case]:
+    def cases(self, bench: Bench) -> Generator[Case]:
         """The cases that apply to this bench."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops.faults.bench import Bench
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def cases(bench: Bench) -> Iterator[Case]:
+def cases(bench: Bench) -> Generator[Case]:
     """A label without information, a shifted column, and both as they are."""
     label = bench.train[bench.contract.label]
 

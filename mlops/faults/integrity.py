@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOST = "DataDuplicates"
 
 
-def cases(bench: Bench) -> Iterator[Case]:
+def cases(bench: Bench) -> Generator[Case]:
     """Each kind of broken integrity, an answer that never came, and the table as it is."""
     deepchecks = bench.deepchecks
     if deepchecks is None:

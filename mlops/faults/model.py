@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def cases(bench: Bench) -> Iterator[Case]:
+def cases(bench: Bench) -> Generator[Case]:
     """Answers without sense, answers that are no numbers, a leak, and the model as it is."""
     contract, said, known = bench.contract, bench.answers, bench.known
     metric, classes = contract.metric, len(contract.classes)

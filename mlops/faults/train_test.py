@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def cases(bench: Bench) -> Iterator[Case]:
+def cases(bench: Bench) -> Generator[Case]:
     """Rows on both sides, another label, a leak that ends, and the sides as they are."""
     deepchecks, contract = bench.deepchecks, bench.contract
     if deepchecks is None:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from mlops.adapters.onnx_file import demand_self_contained
 from mlops.adapters.onnx_graph import LABEL, MISSING, NUMBERS, PROBABILITIES, STRINGS
 from mlops.contract import Contract
 from mlops.errors import GateFailed
@@ -73,8 +74,10 @@ class OnnxPredictor:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        source = model if isinstance(model, bytes) else str(model)
-        self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        data = model if isinstance(model, bytes) else model.read_bytes()
+        demand_self_contained(data, "the model" if isinstance(model, bytes) else str(model))
+        # As bytes, so that the runtime has no folder to look for other files in.
+        self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._numbers, self._strings = contract.by_kind()
         self._dtype = _number_type(self._session)
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -117,7 +120,7 @@ class SkopsPredictor:
 def load_predictor(payload: Path, contract: Contract) -> Predictor:
     """The model in a payload folder; GateFailed when it is not whole or holds a type that nobody trusts."""
     if (payload / ONNX_FILE).exists():
-        return OnnxPredictor(payload / ONNX_FILE, contract)
+        return _onnx(payload / ONNX_FILE, contract)
     if not (payload / SKOPS_FILE).exists() or not (payload / SKOPS_FACTS).exists():
         raise GateFailed(
             f"{payload} holds no model: neither {ONNX_FILE} nor {SKOPS_FILE} with {SKOPS_FACTS}",
@@ -128,6 +131,17 @@ def load_predictor(payload: Path, contract: Contract) -> Predictor:
     facts = msgspec.json.decode((payload / SKOPS_FACTS).read_bytes(), type=SkopsFacts)
     estimator = models.load(payload / SKOPS_FILE, digest=facts.digest, trusted=facts.trusted)
     return SkopsPredictor(estimator, contract)
+
+
+def _onnx(path: Path, contract: Contract) -> Predictor:
+    try:
+        return OnnxPredictor(path, contract)
+    except GateFailed:
+        raise
+    except Exception as error:  # the runtime raises its own kinds for a graph that it cannot run
+        reason = " ".join(str(error).split())[:300]
+        step = "make the release again with `mlops run`"
+        raise GateFailed(f"{path} is refused by ONNX Runtime: {reason}", next_step=step) from error
 
 
 def answers(estimator: Any, frame: pd.DataFrame, contract: Contract) -> Prediction:
