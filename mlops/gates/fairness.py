@@ -198,7 +198,7 @@ def _gap(groups: _Groups) -> _Gap:
     highest, lowest = int(rates.argmax()), int(rates.argmin())
     if highest == lowest:  # all alike
         highest, lowest = 0, 1
-    return _Gap(float(rates.max() - rates.min()), max(0.0, *lows), max(highs), highest, lowest)
+    return _Gap(float(rates.max() - rates.min()), float(max(0.0, *lows)), float(max(highs)), highest, lowest)
 
 
 def _grouped(measure: str, answers: Answers, name: str, values: pd.Series) -> _Groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,7 +31,9 @@ def answers(group: pd.Series, found: dict[str, float], seed: int = 1, *, positiv
 
 def judge(said: Answers, task: str = "binary", limits: Fairness | None = None, **columns: pd.Series) -> list[Finding]:
     limits = limits or Fairness(true_positive_rate=0.1)
-    return list(judge_fairness(task, said, columns, limits, model="loans"))
+    found = list(judge_fairness(task, said, columns, limits, model="loans"))
+    msgspec.to_builtins(found)  # reports are plain values
+    return found
 
 
 def test_a_group_whose_positives_are_missed_fails_and_is_named():
