@@ -28,6 +28,7 @@ from mlops.stores.protocol import EXPIRED, MISSING
 FILE = "online.sqlite"
 _WAIT_SECONDS = 30.0
 _KEYS_AT_ONCE = 500
+_KINDS = {int, str}
 _GONE = ("NaT", "<NA>", "nan")
 
 Newest = tuple[Any, int, int, Mapping[str, Any]]
@@ -106,13 +107,15 @@ class OnlineReader:
         connection = self._connection()
         if connection is None:
             return [MISSING] * len(keys)
+        if not _KINDS.issuperset(map(type, keys)):
+            keys = [_plain(key) for key in keys]  # SQLite takes numpy's numbers for bytes, and finds nothing
         try:
             if len(keys) == 1:
                 row = connection.execute(_ONE, (view, keys[0])).fetchone()
                 return [_fresh(row, _microseconds(now)) if row else MISSING]
             return self._read_many(connection, view, keys, now)
-        except (OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
-            # A key that SQLite cannot hold (an int beyond 64 bits, a list) is in no store; read the others alone.
+        except OverflowError:
+            # A key that SQLite cannot hold, an int beyond 64 bits, is in no store; read the others alone.
             return [MISSING] if len(keys) == 1 else [self.read(view, [key], now)[0] for key in keys]
         except sqlite3.Error as error:
             raise OutsideError(f"cannot read {self.path}: {error}", next_step="publish the features again") from error
