@@ -178,8 +178,16 @@ class Executor:
         if key and _passes(settled):
             self._index.add(record)
         if task.recorded:
-            self._recorder.record(settled)
+            self._record(settled)
         return settled
+
+    def _record(self, record: Record) -> None:
+        try:
+            self._recorder.record(record)
+        except MlopsError:
+            # A "no" is told first, and stops the run; that the ledger failed is told when it is closed.
+            if record.verdict is None or record.verdict.accepted:
+                raise
 
     def _known(self, key: str, task: Task) -> Record | None:
         record = self._index.find(key) if key else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime
 
 import mlops
 from mlops.actions import Actions, Wish
@@ -13,7 +14,7 @@ from mlops.events import write_events
 from mlops.execution import Executor, Observer, Run
 from mlops.gates.severities import validate
 from mlops.pipeline import tasks
-from mlops.recording import Push, Recorder
+from mlops.recording import Push, Recorder, executor
 from mlops.verdict import Outcome, Report
 from mlops.workspace import Workspace
 
@@ -34,7 +35,7 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
         with Actions(workspace, wish, push, recorder, index, observer) as actions:
             executor = Executor(index, workspace.objects, recorder, observer, settle=actions.settled)
             ended = executor.run(tasks(actions))
-        report = _report(wish, ended)
+        report = _report(wish, ended, push)
         if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
             to = wish.environment
             recorder.call(lambda ledger, _: write_events(workspace, to, ledger))
@@ -59,10 +60,27 @@ def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError
     return ()
 
 
-def _report(wish: Wish, ended: Run) -> Report:
+def _report(wish: Wish, ended: Run, push: Push) -> Report:
     records = ended.records
     releases = tuple(str(r.facts["release"]) for r in records if r.step == "register")
     moves = [r for r in records if r.step == "deploy" and r.facts["release"]]
     deployed = {str(r.facts["environment"]): str(r.facts["release"]) for r in moves}
     errors = tuple(error.message for error in ended.errors)
-    return Report(command=wish.command, records=records, releases=releases, deployed=deployed, errors=errors)
+    return Report(
+        command=wish.command,
+        records=records,
+        releases=releases,
+        deployed=deployed,
+        about=_about(push),
+        errors=errors,
+    )
+
+
+def _about(push: Push) -> dict[str, str]:
+    return {
+        "commit": push.commit + (" (with unsaved changes)" if push.dirty else ""),
+        "branch": push.branch,
+        "by": executor(),
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "mlops": push.version,
+    }

@@ -164,6 +164,7 @@ class Report:
     records: tuple[Record, ...]
     releases: tuple[str, ...] = ()
     deployed: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)  # of which commit, by whom, when
     errors: tuple[str, ...] = ()  # what stopped tasks, so that a report of half a run does not read like a pass
 
     @property

@@ -8,7 +8,7 @@ import pytest
 
 from mlops.adapters.index import Index
 from mlops.adapters.objects import ObjectStore
-from mlops.errors import GateFailed
+from mlops.errors import GateFailed, OutsideError
 from mlops.execution import Executor, Task
 from mlops.verdict import Finding, Outcome, Record, Verdict
 
@@ -175,3 +175,38 @@ def test_users_code_that_exits_fails_the_task_and_not_the_process(run, code):
     ended, _ = run(task("a", action=leave), task("b", "a"))
     assert "sys.exit" in ended.errors[0].message
     assert set(ended.skipped) == {"a", "b"}
+
+
+def test_what_was_overridden_is_done_and_never_used_again(run):
+    overridden = task("gate", outcome=Outcome.OVERRIDDEN, judging=True)
+    first, _ = run(overridden, task("build", "gate"))
+    assert [r.step for r in first.records] == ["gate", "build"]
+    again, watch = run(overridden, task("build", "gate"))
+    assert watch.computed == ["gate"]
+    assert [r.reused for r in again.records] == [False, True]
+
+
+def test_a_no_is_told_even_where_it_cannot_be_recorded(run, monkeypatch):
+    def down(self, record):
+        raise OutsideError("the ledger is down", next_step="start it")
+
+    monkeypatch.setattr(Watch, "record", down)
+    refused, _ = run(task("gate", outcome=Outcome.FAIL, judging=True))
+    assert [r.step for r in refused.records] == ["gate"]
+    passed, _ = run(task("other", outcome=Outcome.PASS, judging=True))
+    assert [error.message for error in passed.errors] == ["the ledger is down"]
+
+
+def test_a_verdict_is_settled_anew_each_time_it_is_used(tmp_path):
+    """A setting that became stricter is heeded by what was computed under the looser one."""
+    index, objects, watch = Index(tmp_path / "index.db"), ObjectStore(tmp_path / "store"), Watch()
+    gate = task("gate", outcome=Outcome.PASS, judging=True)
+
+    def stricter(record):
+        return judged("gate", Outcome.FAIL)
+
+    Executor(index, objects, watch, watch).run([gate])
+    ended = Executor(index, objects, watch, watch, settle=stricter).run([gate])
+    assert [r.verdict.outcome for r in ended.records] == [Outcome.FAIL]
+    assert watch.computed == ["gate", "gate"]
+    index.close()

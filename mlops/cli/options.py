@@ -30,6 +30,18 @@ def as_json(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
 
 
+def report_files(function: F) -> F:
+    """Add `--report FILE`, as often as wanted."""
+    return click.option(
+        "--report",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write the report too, as the suffix says: .html, .md, .json or .txt.",
+    )(function)
+
+
 def why(function: F) -> F:
     """Add `--reason TEXT`."""
     return click.option("--reason", default="", help="Why; kept in the history.")(function)

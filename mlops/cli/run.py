@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from mlops.cli.group import SUMMARIES
-from mlops.cli.options import as_json, complete_environments, complete_models, project, why
-from mlops.cli.stage import judge
+from mlops.cli.options import as_json, complete_environments, complete_models, project, report_files, why
+from mlops.cli.stage import Told, judge
 
 
 @click.command("run", short_help=SUMMARIES["run"])
@@ -26,6 +26,7 @@ from mlops.cli.stage import judge
 )
 @click.option("--no-deploy", is_flag=True, help="End with the registered release.")
 @why
+@report_files
 @as_json
 @project
 def command(
@@ -33,6 +34,7 @@ def command(
     environment: str,
     no_deploy: bool,  # noqa: FBT001 - click passes flags so
     reason: str,
+    files: tuple[Path, ...],
     as_json: bool,  # noqa: FBT001
     root: Path,
 ) -> None:
@@ -50,7 +52,7 @@ def command(
     """
     until = "register" if no_deploy else "deploy"
     to = None if no_deploy else environment
-    report = judge("run", models, root=root, until=until, machine=as_json, environment=to, reason=reason)
+    report = judge("run", models, root=root, until=until, told=Told(as_json, files), environment=to, reason=reason)
     if to and report.deployed and not as_json:
         _what_next(root, to)
 

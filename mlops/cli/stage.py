@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mlops.cli.display import Display
 from mlops.cli.group import SUMMARIES
-from mlops.cli.options import as_json, complete_models, opened, project
+from mlops.cli.options import as_json, complete_models, opened, project, report_files
 from mlops.errors import (
     GateFailed,
     InsufficientEvidence,
@@ -17,6 +20,9 @@ from mlops.errors import (
     NothingToDo,
 )
 from mlops.verdict import Outcome, Report
+
+if TYPE_CHECKING:
+    from mlops.workspace import Workspace
 
 CODES = {
     Outcome.PASS: 0,
@@ -27,15 +33,29 @@ CODES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a report is told: as JSON on stdout, and in these files."""
+
+    as_json: bool = False
+    files: tuple[Path, ...] = ()
+
+
 def stage(step: str, example: str) -> click.Command:
     """The command `mlops STEP [MODEL]…`: everything that the step needs, and the step."""
 
     @click.command(step, help=f"{SUMMARIES[step]}\n\n\b\nExample:\n  {example}")
     @click.argument("models", nargs=-1, metavar="[MODEL]…", shell_complete=complete_models)
+    @report_files
     @as_json
     @project
-    def command(models: tuple[str, ...], as_json: bool, root: Path) -> None:  # noqa: FBT001 - click passes flags so
-        judge(step, models, root=root, until=step, machine=as_json)
+    def command(
+        models: tuple[str, ...],
+        files: tuple[Path, ...],
+        as_json: bool,  # noqa: FBT001 - click passes flags so
+        root: Path,
+    ) -> None:
+        judge(step, models, root=root, until=step, told=Told(as_json, files))
 
     return command
 
@@ -46,28 +66,48 @@ def judge(
     *,
     root: Path,
     until: str,
-    machine: bool,
+    told: Told,
     environment: str | None = None,
     reason: str = "",
 ) -> Report:
     """Run the pipeline up to a step, print the report, and leave with its exit code unless it passed."""
-    from mlops import reports
     from mlops.actions import Wish
+    from mlops.cli.report import check
     from mlops.running import run
+    from mlops.steps.report import begin
     from mlops.targets import chosen as targets
 
     workspace = opened(root)
+    for file in told.files:
+        check(file)
+        file.unlink(missing_ok=True)  # an earlier report must not be taken for this run's
+    begin(workspace)
     if environment is not None:
         targets.environment(workspace, environment)  # a misspelt name is told before anything is computed
     catalog = workspace.catalog
     chosen = tuple(catalog.model(m) for m in models) or tuple(v[-1] for v in catalog.families().values())
     wish = Wish(command=name, models=chosen, until=until, environment=environment, reason=reason)
-    with Display(quiet=machine) as display:
+    with Display(quiet=told.as_json) as display:
         report, errors = run(workspace, wish, display)
-    if not (machine and _unexplained(report, errors)):
-        click.echo(reports.FORMATS["json" if machine else "text"](report))
+    _tell(workspace, report, errors, told)
     leave(report, errors)
     return report
+
+
+def _tell(workspace: Workspace, report: Report, errors: tuple[MlopsError, ...], told: Told) -> None:
+    """Print the report, keep it for `mlops report`, and write it where that is wanted."""
+    from mlops.cli.report import write
+    from mlops.reports import as_json, text
+    from mlops.steps.report import keep
+
+    keep(workspace, report)
+    if not told.as_json:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0  # a log is searched by its lines
+        click.echo(text.render(report, width=width))
+    elif not _unexplained(report, errors):
+        click.echo(as_json.render(report))
+    for file in told.files:
+        write(workspace, report, file)
 
 
 def leave(report: Report, errors: tuple[MlopsError, ...]) -> None:

@@ -2,52 +2,125 @@
 
 from __future__ import annotations
 
-from mlops.reports.words import MARKS, evidence, remark, seconds, verdict_word, word
-from mlops.verdict import Finding, Report
+import re
+from collections.abc import Iterable, Sequence
+
+from mlops.exhibits import Table
+from mlops.reports.words import (
+    MARKS,
+    Shown,
+    counts,
+    evidence,
+    let_pass,
+    number,
+    remark,
+    seconds,
+    told,
+    verdict_word,
+    word,
+)
+from mlops.verdict import Finding, Report, Verdict
 
 LIMIT = 60_000  # GitHub ends a comment at 65,536 characters
 
 _CUT = "\n\n… cut; the whole report is in the artifact.\n"
+_TOLD = 25
 
 
-def render(report: Report) -> str:
-    """Markdown of at most LIMIT characters."""
-    parts = [f"## {MARKS[report.outcome]} mlops {report.command}: {verdict_word(report)}", ""]
-    fired = [(v, f) for v in report.verdicts for f in v.fired]
-    for verdict, found in fired:
-        parts.append(f"- **{word(found)}** `{found.check}` {_subject(found)}({verdict.gate}): {_cell(found.message)}")
-        if found.next_step:
-            parts.append(f"  - next: {_cell(found.next_step)}")
-    parts += [f"- release `{release}`" for release in report.releases]
-    parts += ["", "<details><summary>Steps</summary>", "", "| step | subject | time | result |", "|---|---|---|---|"]
-    for record in report.records:
-        took = "reused" if record.reused else seconds(record.seconds)
-        parts.append(f"| {record.step} | {_cell(record.subject)} | {took} | {_cell(remark(record))} |")
-    parts += ["", "</details>", "", *_checks(report)]
-    text = "\n".join(parts)
-    return text if len(text) <= LIMIT else text[: LIMIT - len(_CUT)] + _CUT
+def render(report: Report, shown: Shown | None = None) -> str:
+    """Markdown of at most LIMIT characters; a section that does not fit is left out whole, or cut between its lines."""
+    head = [f"## {MARKS[report.outcome]} mlops {report.command}: {verdict_word(report)}", ""]
+    if report.verdicts:
+        head += [counts(report), ""]
+    head += [f"**stopped** {_cell(error)}\n" for error in report.errors]
+    fired = [(verdict, found) for verdict in report.verdicts for found in told(verdict)]
+    bullets = [text for verdict, found in fired[:_TOLD] for text in _bullet(verdict, found)]
+    if len(fired) > _TOLD:
+        bullets.append(f"- … and {len(fired) - _TOLD:,} more, below")
+    lives = {release: environment for environment, release in report.deployed.items()}
+    live = [f"- release `{r}`" + (f", live in {lives[r]}" if r in lives else "") for r in report.releases]
+    text = "\n".join([*head, *bullets, *live, ""])
+    sections = [*_tables(shown or {}), _checks(report), _steps(report)]
+    return _joined(text, sections)
+
+
+def _joined(text: str, sections: Iterable[Sequence[str]]) -> str:
+    """The text and as many lines of each section as there is room for; a section's last line closes it."""
+    cut = False
+    for first, *lines, last in sections:
+        room = LIMIT - len(text) - len(_CUT) - len(first) - len(last) - 4
+        kept = []
+        for one in lines:
+            room -= len(one) + 1
+            if room < 0:
+                break
+            kept.append(one)
+        cut = cut or len(kept) < len(lines)
+        text += "\n".join(["", first, *kept, last, ""])
+    return text[: LIMIT - len(_CUT)] + _CUT if cut or len(text) > LIMIT else text
+
+
+def _bullet(verdict: Verdict, found: Finding) -> list[str]:
+    segment = f" ({_cell(found.segment)})" if found.segment else ""
+    who = f"**{word(found)}** {_code(found.check)}{_code(found.subject)}({verdict.gate})"
+    lines = [f"- {who}: {_cell(found.message)}{segment}"]
+    if found.override:
+        lines.append(f"  - {_cell(let_pass(found))}")
+    if found.next_step:
+        lines.append(f"  - next: {_cell(found.next_step)}")
+    return lines
+
+
+def _tables(shown: Shown) -> list[list[str]]:
+    found = [(name, table) for name, exhibits in shown.items() for table in exhibits if isinstance(table, Table)]
+    return [
+        _folded(
+            f"{name}: {table.title}",
+            [
+                _cell(table.caption),
+                "",
+                *_table([str(c) for c in table.columns], [[number(cell) for cell in row] for row in table.rows]),
+            ],
+        )
+        for name, table in found
+    ]
 
 
 def _checks(report: Report) -> list[str]:
-    lines = [
-        "<details><summary>Every check</summary>",
-        "",
-        "| | gate | check | subject | evidence |",
-        "|---|---|---|---|---|",
+    rows = [
+        [
+            word(f),
+            v.gate,
+            _code(f.check).strip(),
+            f.subject,
+            ", ".join(filter(None, [f.message, evidence(f), let_pass(f)])),
+        ]
+        for v in report.verdicts
+        for f in (*told(v), *(f for f in v.findings if f not in told(v)))
     ]
-    for verdict in report.verdicts:
-        for found in verdict.findings:
-            shown = evidence(found) or found.message
-            lines.append(
-                f"| {word(found)} | {verdict.gate} | `{found.check}` | {_cell(found.subject)} | {_cell(shown)} |"
-            )
-    return [*lines, "", "</details>", ""]
+    return _folded("Every check", _table(["", "gate", "check", "subject", "evidence"], rows))
 
 
-def _subject(found: Finding) -> str:
-    plain = " ".join(found.subject.replace("`", "'").split())  # within backticks nothing but a backtick is special
+def _steps(report: Report) -> list[str]:
+    rows = [[r.step, r.subject, "reused" if r.reused else seconds(r.seconds), remark(r)] for r in report.records]
+    return _folded("Steps", _table(["step", "subject", "time", "result"], rows))
+
+
+def _folded(summary: str, lines: Sequence[str]) -> list[str]:
+    return [f"<details><summary>{_cell(summary)}</summary>\n", *lines, "\n</details>"]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    head = ["| " + " | ".join(map(_cell, columns)) + " |", "|---" * len(columns) + "|"]
+    return [*head, *("| " + " | ".join(map(_cell, row)) + " |" for row in rows)]
+
+
+def _code(text: str) -> str:
+    plain = " ".join(text.replace("`", "'").split())  # within backticks nothing but a backtick is special
     return f"`{plain}` " if plain else ""
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """The text as one line that neither ends its cell nor makes a tag, a link or a mention."""
+    line = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    return re.sub(r"(?<!\w)@", "@\u200b", line.replace("&", "&amp;").replace("<", "&lt;"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
-from mlops.reports.words import MARKS, evidence, number, remark, seconds, verdict_word, word
+from mlops.reports.words import MARKS, Shown, evidence, let_pass, number, remark, seconds, told, verdict_word, word
 from mlops.verdict import Finding, Outcome, Record, Report, Verdict
+
+_INDENT = 15
 
 
 def line(record: Record) -> str:
@@ -15,39 +18,51 @@ def line(record: Record) -> str:
     return f"{mark} {record.step:<15} {record.subject:<24} {took:>9}  {remark(record)}".rstrip()
 
 
-def render(report: Report) -> str:
-    """The verdict first, then what fired with its evidence and next step, then the releases."""
+def render(report: Report, shown: Shown | None = None, *, width: int = 0) -> str:  # noqa: ARG001 - tables need width
+    """The verdict first, then what fired with its evidence and next step, then the releases.
+
+    Lines are folded at `width`, or not at all.
+    """
     lines = [f"verdict: {verdict_word(report).upper()}"]
     for verdict in report.verdicts:
-        lines += _fired(verdict)
+        lines += _told(verdict)
     for release in report.releases:
         lines.append(f"release  {release}{_quality(report, release)}")
     for environment, release in report.deployed.items():
         lines.append(f"live     {environment}: {release}")
-    return "\n".join(lines)
+    return "\n".join(folded for one in lines for folded in _folded(one, width))
 
 
 def finding(found: Finding) -> Iterator[str]:
-    """A finding in two to four lines."""
+    """A finding in two to five lines."""
     subject = f" {found.subject}" if found.subject else ""
-    yield f"  {word(found):<12} {found.check}{subject}: {' '.join(found.message.split())}"
-    numbers = evidence(found)
-    if numbers:
-        yield f"               {numbers}"
-    if found.next_step:
-        yield f"               next: {found.next_step}"
+    yield f"  {word(found):<12} {_one_line(f'{found.check}{subject}: {found.message}')}"
+    for more in (evidence(found), let_pass(found), found.next_step and f"next: {found.next_step}"):
+        if more:
+            yield f"{'':{_INDENT}}{_one_line(more)}"
 
 
-def _fired(verdict: Verdict) -> list[str]:
-    fired = verdict.fired
-    if not fired and verdict.outcome is not Outcome.NOT_RUN:
+def _told(verdict: Verdict) -> list[str]:
+    findings = told(verdict)
+    if not findings and verdict.outcome is not Outcome.NOT_RUN:
         return []
-    lines = ["", f"{verdict.gate} {verdict.subject}: {verdict.outcome.value}"]
-    for found in fired:
+    lines = ["", f"{verdict.gate} {verdict.subject}".rstrip() + f": {verdict.outcome.value}"]
+    for found in findings:
         lines += finding(found)
-    if not fired:
+    if not findings:
         lines.append("  nothing was checked, and that is not a pass")
     return [*lines, ""]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _folded(text: str, width: int) -> list[str]:
+    if not width or len(text) <= width:
+        return [text]
+    begin = textwrap.wrap(text, width, subsequent_indent=" " * _INDENT, break_on_hyphens=False)
+    return begin or [text]
 
 
 def _quality(report: Report, release: str) -> str:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from mlops.verdict import Finding, Outcome, Record, Report, Severity
+from collections.abc import Mapping
+
+from mlops.exhibits import Exhibit
+from mlops.verdict import Finding, Outcome, Record, Report, Severity, Verdict
+
+Shown = Mapping[str, tuple[Exhibit, ...]]
+"""What records have to show, by their names."""
 
 MARKS = {
     Outcome.PASS: "✓",
@@ -11,6 +17,18 @@ MARKS = {
     Outcome.OVERRIDDEN: "!",
     Outcome.NOT_RUN: "✗",
     Outcome.SKIPPED: "-",
+}
+
+
+_NOUNS = {
+    "FAIL": "failed",
+    "NOT RUN": "did not run",
+    "INSUFFICIENT": "insufficient",
+    "OVERRIDDEN": "overridden",
+    "RETRAIN": "retrain",
+    "WARN": "warned",
+    "PASS": "passed",
+    "SKIPPED": "skipped",
 }
 
 
@@ -53,8 +71,8 @@ def word(finding: Finding) -> str:
 
 
 def evidence(finding: Finding) -> str:
-    """The numbers behind a finding: `measured 0.31 [0.28, 0.34], threshold 0.4, n 9,874`."""
-    parts = []
+    """The numbers behind a finding: `channel = 'online', measured 0.31 [0.28, 0.34], threshold 0.4, n 9,874`."""
+    parts = [finding.segment] if finding.segment else []
     if finding.measured is not None:
         interval = f" [{number(finding.interval[0])}, {number(finding.interval[1])}]" if finding.interval else ""
         parts.append(f"measured {number(finding.measured)}{interval}")
@@ -68,6 +86,26 @@ def evidence(finding: Finding) -> str:
     return ", ".join(parts)
 
 
+def let_pass(finding: Finding) -> str:
+    """Who let a finding pass, until when, why, and what it had found; "" where nobody did."""
+    if finding.override is None or finding.found is None:
+        return ""
+    by = finding.override
+    return f"overridden by {by.who} until {by.until}: {by.reason} (else: {finding.found.value})"
+
+
+def told(verdict: Verdict) -> tuple[Finding, ...]:
+    """The findings that a person should read, worst first, then what was let pass."""
+    return (*verdict.fired, *verdict.overridden)
+
+
+def counts(report: Report) -> str:
+    """How many checks ended how: `2 failed, 1 overridden, 40 passed, 11 skipped`."""
+    findings = [f for verdict in report.verdicts for f in verdict.findings]
+    words = [word(f) for f in findings]
+    return ", ".join(f"{words.count(name):,} {noun}" for name, noun in _NOUNS.items() if name in words)
+
+
 def remark(record: Record) -> str:
     """One phrase on what a step gave: its verdict with counts, or its own summary."""
     own = str(record.facts.get("summary", ""))
@@ -77,14 +115,8 @@ def remark(record: Record) -> str:
         rows = record.metrics.get("rows")
         return f"{number(rows)} rows" if rows is not None else ""
     ran = [f for f in record.verdict.findings if f.outcome is not Outcome.SKIPPED]
-    fired = record.verdict.fired
-    counts = [f"{len(ran)} checks"]
-    for severity, noun in ((Severity.FAIL, "failed"), (Severity.RETRAIN, "retrain"), (Severity.WARN, "warned")):
-        number_fired = sum(f.severity is severity for f in fired)
-        if number_fired:
-            counts.append(f"{number_fired} {noun}")
-    skipped = len(record.verdict.findings) - len(ran)
-    if skipped:
-        counts.append(f"{skipped} skipped")
+    counts = [counted(len(ran), "check")]
+    words = [word(f) for f in record.verdict.findings]
+    counts += [f"{words.count(name):,} {noun}" for name, noun in _NOUNS.items() if name in words and name != "PASS"]
     text = f"{record.verdict.outcome.value}: {', '.join(counts)}"
     return f"{own}; {text}" if own else text

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from mlops.reports.text import line, render
 from mlops.verdict import Finding, Outcome, Report
-from tests.reports.reports import FINE, LEFT_OUT, report
+from tests.reports.reports import EVERY, FINE, LEFT_OUT, LET_PASS, SEGMENT, report
 
 
 def test_the_verdict_comes_first():
@@ -53,3 +55,20 @@ def test_a_step_is_one_line_with_mark_name_time_and_remark():
     assert line(reused) == "✓ snapshot        customers                   reused  600 rows"
     assert line(judged).startswith("✗ check-model     churn_v2                 1 min 15 s  fail: 3 checks")
     assert "\n" not in line(dataclasses.replace(judged, subject="x" * 60))
+
+
+def test_what_was_let_pass_and_the_segment_are_told():
+    text = render(report(SEGMENT, LET_PASS, FINE))
+    assert text.startswith("verdict: OVERRIDDEN")
+    assert (
+        "overridden by ada@lab until 2026-12-01: the column is known at the request, see issue 12 (else: fail)" in text
+    )
+    assert "channel = 'online', measured 0.61, threshold 0.7, n 212, rows 3, 17, 44" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_gets_folded_lines_and_loses_no_word(width):
+    long = dataclasses.replace(SEGMENT, message="a word and more " * 30)
+    folded = render(report(*EVERY, long), width=width)
+    assert max(map(len, folded.splitlines())) <= width
+    assert folded.split() == render(report(*EVERY, long)).split()
