@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -25,12 +25,13 @@ from mlops.adapters.sources import fingerprint
 from mlops.closure import function_digest
 from mlops.config import ModelSettings, Source
 from mlops.declare import FeatureView, Model, duration
-from mlops.errors import OutsideError
+from mlops.errors import GateFailed, OutsideError
 from mlops.execution import Observer, Records
 from mlops.gates.overrides import in_force, overridable, overridden
 from mlops.gates.severities import apply
 from mlops.publishing import publish_features
 from mlops.recording import Push, Recorder
+from mlops.refitting import NotRefitted, Refittable
 from mlops.release import Manifest
 from mlops.steps import (
     assemble,
@@ -50,6 +51,9 @@ from mlops.steps.check_model import Champion
 from mlops.targets import chosen
 from mlops.verdict import Override, Record
 from mlops.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _WITHOUT_CHECKS = ("snapshot", "check-features", "build-features", "assemble", "train", "package", "check-service")
 
@@ -398,7 +402,21 @@ class Actions:
             release=live.release,
             classes=champion.contract(self.workspace, live).classes,
             predict=lambda rows: champion.predictions(self.workspace, live, rows, features),
+            again=lambda rows: self._again(live, rows, features),
         )
+
+    def _again(self, live: Manifest, rows: pd.DataFrame, features: Records) -> Refittable:
+        """The live release's estimator, as its training recorded it, to be fitted anew on some of these rows."""
+        fit = self.index.find(live.records.get(f"train:{live.model}", ""))
+        digest = "" if fit is None else fit.outputs.get("model", "")
+        if not digest or not self.workspace.objects.has(digest):
+            raise NotRefitted("the estimator of its training is not in this store")
+        try:
+            estimator = champion.estimator(self.workspace, digest)
+            inputs = champion.inputs(self.workspace, live, rows, features)
+        except GateFailed as error:
+            raise NotRefitted(error.message) from error
+        return Refittable(estimator, inputs, champion.contract(self.workspace, live))
 
     def _checks(self) -> Deepchecks | None:
         with self._lock:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops.adapters import models
 from mlops.contract import Contract
 from mlops.errors import GateFailed
 from mlops.release import CONTRACT, PAYLOAD, Manifest, folder
@@ -105,6 +106,11 @@ def inputs(
         return loaded.inputs(_with_features(workspace, manifest, loaded.contract, table, features))
     finally:
         loaded.close()
+
+
+def estimator(workspace: Workspace, digest: str) -> Any:
+    """The estimator in a stored skops file; GateFailed where it holds a type that nobody trusts."""
+    return models.load(workspace.objects.path(digest), digest=digest, trusted=workspace.config.package.trusted)
 
 
 def _with_features(

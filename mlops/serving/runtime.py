@@ -16,7 +16,7 @@ from mlops.release import BENTO, CONTRACT, PAYLOAD
 from mlops.serving.golden import differences, read_golden
 from mlops.serving.integrity import verify
 from mlops.serving.isolation import ReleaseCode
-from mlops.serving.predictors import Prediction, load_predictor
+from mlops.serving.predictors import Columns, Prediction, load_predictor
 from mlops.serving.refusal import Refused
 from mlops.serving.requests import Decoder, Row
 from mlops.serving.table import Table, compute, kinds, model_columns, request_columns, stored_columns
@@ -66,13 +66,25 @@ class LoadedRelease:
 
     def predict_table(self, frame: pd.DataFrame) -> Prediction:
         """What the model says of many rows at once; `frame` has the request's fields and the stored features."""
+        return self._predictor.predict(self._columns(self._request(frame)))
+
+    def inputs(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """What the model would be given for these rows: its columns, in order, on-demand features computed."""
+        import pandas as pd
+
+        return pd.DataFrame(self._columns(self._request(frame)))[[c.name for c in self.contract.columns]]
+
+    def _request(self, frame: pd.DataFrame) -> Table:
         names = [*(field.name for field in self.contract.fields), *(one.name for one in self.contract.stored)]
-        return self._predict({name: _listed(frame[name]) for name in names})
+        return {name: _listed(frame[name]) for name in names}
 
     def _predict(self, table: Table) -> Prediction:
+        return self._predictor.predict(self._columns(table))
+
+    def _columns(self, table: Table) -> Columns:
         for one, function in zip(self.contract.computed, self._computed, strict=True):
             table[one.name] = compute(one, function, table, self._kinds)
-        return self._predictor.predict(model_columns(table, self.contract))
+        return model_columns(table, self.contract)
 
     def read_stored(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """The stored features of each row by short name, out of the online store; missing ones are None."""

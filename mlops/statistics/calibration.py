@@ -103,7 +103,7 @@ def _groups(chances: Floats) -> NDArray[np.int64]:
 
 def _means(group: NDArray[np.int64], chances: Floats, truth: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
     bins = int(group.max()) + 1
-    sizes = np.bincount(group, weights, bins)
+    sizes: Floats = np.bincount(group, weights, bins).astype(np.float64)
     safe = np.maximum(sizes, 1)
     return np.bincount(group, weights * chances, bins) / safe, np.bincount(group, weights * truth, bins) / safe, sizes
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops.statistics.kinds import kind_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,11 +34,21 @@ def by_content(table: pd.DataFrame, columns: Sequence[str], share: float) -> NDA
 
     A row stays on its side when others are added or removed, on any machine.
     """
+    return contents(table, columns) < np.uint64(int(share * 2**64))
+
+
+def contents(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.uint64]:
+    """A number for each row that equal rows share, on any machine."""
     import pandas as pd
 
-    mixed = np.zeros(len(table), dtype=np.uint64)
+    mixed: NDArray[np.uint64] = np.zeros(len(table), dtype=np.uint64)
     for name in columns:
         values = table[name]
+        if pd.api.types.is_datetime64_any_dtype(values):
+            # As text, one row with a fraction of a second would change the text of all others.
+            values = pd.Series(moments(values), index=values.index).astype("float64").where(values.notna())
+        if values.dtype == object and kind_of(values) == "number":
+            values = values.astype("float64")  # truth values with gaps
         if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
             numbers = values.to_numpy(dtype="float64", na_value=np.nan)
             # 0.0 and -0.0, and all NaNs, count as equal.
@@ -47,4 +59,14 @@ def by_content(table: pd.DataFrame, columns: Sequence[str], share: float) -> NDA
             hashed = pd.util.hash_array(text, categorize=True)
         mixed = (mixed ^ hashed) * _MIX
         mixed ^= mixed >> np.uint64(29)
-    return mixed < np.uint64(int(share * 2**64))
+    return mixed
+
+
+def moments(times: pd.Series) -> NDArray[np.int64]:
+    """Microseconds since 1970 of a column of times; of numbers that grow with time, their rank."""
+    import pandas as pd
+
+    if not pd.api.types.is_datetime64_any_dtype(times):
+        return np.asarray(times.rank(method="dense"), dtype=np.int64)
+    plain = pd.to_datetime(times, utc=True).dt.tz_localize(None)
+    return np.asarray(plain.astype("datetime64[us]").astype("int64"), dtype=np.int64)

@@ -18,10 +18,12 @@ from mlops.exhibits import OUTPUT, Exhibit, encode
 from mlops.gates import close_up, curves, own, questions
 from mlops.gates import deepchecks as suites
 from mlops.gates import model as gate
+from mlops.gates.asking import Predict
 from mlops.gates.calibration import judge_calibration
 from mlops.gates.comparison import first_release, judge_champion
 from mlops.gates.leakage import judge_leakage
 from mlops.gates.severities import apply
+from mlops.refitting import Refittable, rejudged, rows_of
 from mlops.serving.predictors import Prediction, answers
 from mlops.statistics import sampling
 from mlops.statistics.influence import Answers, measure, needs_probabilities
@@ -38,11 +40,16 @@ _AFTER_FINITE = ("floor", "baseline", "overfit", "underfit")
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The release to compare with: its name, its classes in order, and what it predicts for a table's rows."""
+    """The release to compare with: its name, its classes in order, and what it predicts for a table's rows.
+
+    `again` gives its estimator to be fitted anew on some of a table's rows, for cross-validation; it raises
+    NotRefitted, as where the training's model is gone.
+    """
 
     release: str
     classes: Sequence[Any]
     predict: Callable[[pd.DataFrame], Prediction]
+    again: Callable[[pd.DataFrame], Refittable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,13 @@ def check_model(
         *_compared(contract, holdout, champion, theirs, settings),
         *_close_up(held, champion, theirs, settings, workspace.config.seed),
         *_suite(workspace, contract, train, holdout, deepchecks),
-        *_own(workspace, model, holdout),
+        *_own(workspace, model, holdout, Predict(estimator, contract, workspace.catalog.pinned(model)[1])),
     ]
+    if settings.evidence == "cross-validation" and not held.problem():
+        rows = rows_of(_whole(workspace, assembled), contract, model, settings, workspace.config.seed)
+        rival = None if champion is None else (champion.release, champion.again)
+        side = Refittable(estimator, model_inputs(rows.table, contract), contract)
+        found = rejudged(found, side, rows, settings, rival)
     shown: list[Exhibit] = [*_curves(contract, holdout, champion, theirs), *_shown_close_up(held, settings)]
     findings = apply(found, workspace.config.severity)
     return Record(
@@ -102,13 +114,17 @@ def check_model(
     )
 
 
-def _own(workspace: Workspace, model: Model, holdout: _Side) -> list[Finding]:
-    """The user's own checks; they may ask for the held-out `rows`, their `predictions`, and the `model`'s name."""
+def _own(workspace: Workspace, model: Model, holdout: _Side, predict: Predict) -> list[Finding]:
+    """The user's own checks: of the held-out `rows`, their `predictions`, what the model would `predict`, its name."""
     checks = [check for check in workspace.catalog.checks.values() if check.on == "model"]
     if not checks:
         return []
-    values = {"rows": holdout.table.copy(), "predictions": _predictions(holdout), "model": model.name}
-    return [finding for check in checks for finding in own.run(check, values, subject=model.name)]
+    values = {"predictions": _predictions(holdout), "predict": predict, "model": model.name}
+    return [
+        finding
+        for check in checks
+        for finding in own.run(check, {"rows": holdout.table.copy(), **values}, subject=model.name)
+    ]
 
 
 def _side(estimator: Any, table: pd.DataFrame, contract: Contract) -> _Side:
@@ -201,6 +217,13 @@ def _close_up(
 
 def _shown_close_up(held: close_up.HeldOut, settings: ModelSettings) -> tuple[Exhibit, ...]:
     return () if held.problem() else close_up.show(held, settings)
+
+
+def _whole(workspace: Workspace, assembled: Record) -> pd.DataFrame:
+    import pandas as pd
+
+    sides = [workspace.frame(assembled.outputs[name]) for name in ("train", "holdout")]
+    return pd.concat(sides, ignore_index=True)
 
 
 def _curves(contract: Contract, holdout: _Side, champion: Champion | None, theirs: Answers | None) -> list[Exhibit]:

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops.adapters import models
 from mlops.config import ModelSettings
+from mlops.contract import model_inputs
 from mlops.errors import GateFailed
-from mlops.serving.predictors import Prediction
+from mlops.refitting import NotRefitted, Refittable
+from mlops.serving.predictors import Prediction, answers
 from mlops.steps.check_model import Champion, check_model
 from mlops.verdict import Finding, Outcome, Record, Verdict
 from tests.steps.honest import SHARED, TABLES
@@ -125,6 +128,10 @@ def test_a_leaked_label_stops(project):
     assert fired(Judged(project, frame).verdict())["model.leakage"].subject == "refund"
 
 
+def gone(rows: pd.DataFrame) -> Refittable:
+    raise NotRefitted("the estimator of its training is not in this store")
+
+
 def champion(judged: Judged, change=lambda chances: chances, classes=(0, 1)) -> Champion:
     """A release that says what `judged` says, but for a change of the probabilities."""
 
@@ -134,7 +141,7 @@ def champion(judged: Judged, change=lambda chances: chances, classes=(0, 1)) -> 
         chances = change(kept[["probability_0", "probability_1"]].to_numpy())
         return Prediction(np.array(classes)[chances.argmax(axis=1)], chances)
 
-    return Champion("risk_v1-abc", classes, predict)
+    return Champion("risk_v1-abc", classes, predict, gone)
 
 
 def test_the_same_model_again_is_not_worse(project):
@@ -202,3 +209,83 @@ def test_honest_models_on_real_tables_pass(project, deepchecks, name):
     judged = Judged(project, frame, declaration, REGRESSION if regression else BOOSTED)
     verdict = judged.verdict(deepchecks=deepchecks)
     assert verdict.outcome is Outcome.PASS, verdict.fired
+
+
+def two_sensors(rows: int = 2_000) -> pd.DataFrame:
+    """Two sensors of one hidden cause, of which the new one is honestly better."""
+    random = np.random.default_rng(2)
+    cause = random.normal(size=rows)
+    noise = random.normal(size=(2, rows)) * [[0.9], [0.65]]
+    sensors = {"old": cause + noise[0], "new": cause + noise[1]}
+    return pd.DataFrame(sensors).round(6).assign(y=(random.random(rows) < 1 / (1 + np.exp(-2 * cause))).astype(int))
+
+
+LINE = "return make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)"
+
+
+def live(judged: Judged) -> Champion:
+    """A trained model as the release to beat, with all that its training left behind."""
+    digest, contract = judged.trained.outputs["model"], judged.project.contract(judged.assembled)
+    estimator = models.load(judged.project.workspace.objects.path(digest), digest=digest)
+    return Champion(
+        "risk_v1-live",
+        contract.classes,
+        lambda rows: answers(estimator, model_inputs(rows, contract), contract),
+        lambda rows: Refittable(estimator, model_inputs(rows, contract), contract),
+    )
+
+
+@pytest.fixture(scope="module")
+def sensors(tmp_path_factory) -> tuple[Judged, Judged]:
+    """2,000 rows, and a model for each sensor."""
+    places = tmp_path_factory.mktemp("sensors")
+    old = Judged(ModelProject(places / "old"), two_sensors(), "label='y', ignore=['new']", LINE)
+    return old, Judged(ModelProject(places / "new"), two_sensors(), "label='y', ignore=['old']", LINE)
+
+
+def about_champion(verdict: Verdict) -> Finding:
+    return next(finding for finding in verdict.findings if finding.check == "model.champion")
+
+
+def test_an_honest_improvement_that_the_holdout_cannot_decide_is_decided_by_cross_validation(sensors):
+    """Promise 3: a team with 2,000 rows is told how to go on, and that way decides."""
+    old, new = sensors
+    held_out = about_champion(new.verdict(champion=live(old)))
+    assert held_out.outcome is Outcome.INSUFFICIENT
+    assert 'evidence = "cross-validation"' in held_out.next_step
+    verdict = new.verdict(champion=live(old), evidence="cross-validation")
+    found = about_champion(verdict)
+    assert found.outcome is Outcome.PASS, found
+    assert "5 times 5-fold cross-validation, variance corrected after Nadeau and Bengio" in found.message
+    assert found.n == 2_000
+    for check in ("model.floor", "model.baseline"):
+        [other] = [f for f in verdict.findings if f.check == check]
+        assert "cross-validation" in other.message
+
+
+def test_a_worse_model_fails_by_cross_validation(sensors):
+    old, new = sensors
+    found = about_champion(old.verdict(champion=live(new), evidence="cross-validation"))
+    assert found.outcome is Outcome.FAIL, found
+
+
+def test_the_first_release_is_cross_validated_alone(sensors):
+    found = {f.check: f for f in sensors[0].verdict(evidence="cross-validation", folds=3, repeats=1).findings}
+    assert found["model.champion"].outcome is Outcome.SKIPPED
+    assert "1 times 3-fold" in found["model.floor"].message
+
+
+def test_a_champion_whose_training_is_gone_cannot_be_fitted_anew(sensors):
+    old, new = sensors
+    lost = dataclasses.replace(live(old), again=gone)
+    found = about_champion(new.verdict(champion=lost, evidence="cross-validation", folds=2, repeats=1))
+    assert found.outcome is Outcome.INSUFFICIENT
+    assert "not in this store" in found.message
+
+
+def test_rows_in_time_are_cross_validated_forwards(project):
+    frame = two_sensors(602).assign(at=pd.date_range("2024-01-01", periods=602, freq="h"))
+    judged = Judged(project, frame, "label='y', timestamp='at', label_delay='2h'", LINE)
+    found = {f.check: f for f in judged.verdict(evidence="cross-validation", folds=3, repeats=2).findings}
+    assert "3 windows in time" in found["model.floor"].message
+    assert 290 <= found["model.floor"].n <= 300
