@@ -67,6 +67,7 @@ def cases(bench: Bench) -> Generator[Case]:
         lambda: [
             *judge_kind(bench.estimator),
             *judge_answers(said.values, said.probabilities),
+            *_found(gate.judge_coefficients(bench.estimator, who), gate.FINITE),
             *judge_convergence(bench.estimator),
             *judge_saving(bench.estimator),
         ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mlops.contract import Contract
+from mlops.gates import learnt
 from mlops.statistics.metrics import NEED_PROBABILITIES
 from mlops.verdict import Finding, Outcome, Severity
 
@@ -20,7 +21,7 @@ RAN, FITTED, FINITE, CONVERGED, SAVED = (
 )
 
 _ITERATIVE = ("sklearn.linear_model", "sklearn.svm", "sklearn.neural_network")
-_INSIDE = ("steps", "transformers_", "estimators_", "estimator_", "best_estimator_", "final_estimator_")
+_LOSSES = 3  # of a loss curve, before its direction means anything
 
 
 def judge_kind(estimator: Any, contract: Contract, who: str) -> Finding | None:
@@ -86,30 +87,32 @@ def _first_infinite(numbers: np.ndarray[Any, Any], what: str, who: str, step: st
 
 
 def judge_coefficients(estimator: Any, who: str) -> Finding | None:
-    """A finding when a learned coefficient is not finite."""
-    for part in parts(estimator):
-        for name in ("coef_", "intercept_"):
-            try:
-                learned = np.asarray(getattr(part, name), dtype=float)
-            except (AttributeError, TypeError, ValueError):
-                continue
-            if not np.isfinite(learned).all():
-                message = f"{who}: {type(part).__name__}.{name} holds a number that is not finite"
-                return failure(FINITE, message, "scale the inputs, and look for infinite values in them")
+    """A finding when a number that a part has learnt (a weight, a leaf, a loss) is not finite; it names the place."""
+    for where, part in learnt.parts(estimator):
+        for name, values in learnt.numbers(part):
+            bad = int((~np.isfinite(values)).sum())
+            if bad:
+                message = (
+                    f"{who}: {where}.{name} holds a number that is not finite ({bad:,} of {values.size:,} are not)"
+                )
+                step = "scale the inputs, look for infinite values in them, or lower the learning rate"
+                return failure(FINITE, message, step, n=values.size)
     return None
 
 
 def judge_convergence(estimator: Any, warned: Sequence[str], who: str, severity: Severity) -> Finding:
     """Whether every part of the model had the iterations that it needed; `warned` are its own words."""
-    said = [" ".join(text.split()).partition(". ")[0] for text in warned]
-    said += [] if said else [text for part in parts(estimator) if (text := _exhausted(part))]
-    if not said:
+    said = [f"{where} {text}" for where, part in learnt.parts(estimator) if (text := _exhausted(part) or _risen(part))]
+    words = [" ".join(text.split()).partition(". ")[0] for text in warned]
+    if not said and not words:
         return passed(CONVERGED, "every part converged")
+    told = said[0] + (f": {words[0]}" if words else "") if said else words[0]
+    more = max(len(said), len(words)) - 1
     return Finding(
         check=CONVERGED,
         outcome=Outcome.FAIL,
         severity=severity,
-        message=f"{who} did not converge: {said[0]}" + (f" (and {len(said) - 1} more)" if len(said) > 1 else ""),
+        message=f"{who} did not converge: {told}" + (f" (and {more} more)" if more > 0 else ""),
         next_step=f'scale the inputs or raise max_iter; or accept it: [tool.mlops.severity] "{CONVERGED}" = "warn"',
     )
 
@@ -119,22 +122,15 @@ def _exhausted(part: Any) -> str:
     if not type(part).__module__.startswith(_ITERATIVE) or used is None or not isinstance(limit, int) or limit <= 0:
         return ""
     most = int(np.max(used))
-    return f"{type(part).__name__} used all its {limit} iterations" if most >= limit else ""
+    return f"used all its {limit} iterations (n_iter_ = {most})" if most >= limit else ""
 
 
-def parts(estimator: Any) -> Iterator[Any]:
-    """The estimator and all estimators in it."""
-    yield estimator
-    for name in _INSIDE:
-        inner = getattr(estimator, name, None)
-        if inner is None or isinstance(inner, str):
-            continue
-        items = inner if isinstance(inner, list | tuple | np.ndarray) else [inner]
-        for item in items:
-            candidates = item if isinstance(item, list | tuple | np.ndarray) else [item]
-            for candidate in candidates:
-                if hasattr(candidate, "fit"):
-                    yield from parts(candidate)
+def _risen(part: Any) -> str:
+    """A loss that ended above where it began: the steps are too long."""
+    curve = getattr(part, "loss_curve_", None)
+    if not isinstance(curve, list) or len(curve) < _LOSSES or not curve[-1] > curve[0]:
+        return ""
+    return f"lost more at the end than at the start (loss_curve_ from {curve[0]:.4g} to {curve[-1]:.4g})"
 
 
 def failure(check: str, message: str, next_step: str, *, rows: Sequence[int] = (), n: int | None = None) -> Finding:

@@ -25,7 +25,7 @@ from mlops.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 
 _INNER = 0.2
 """The share of the training rows on which a search compares parameters."""
