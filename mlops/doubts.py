@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops import reviews
 from mlops.adapters import label_issues, parquet
 from mlops.contract import Contract, model_inputs
 from mlops.exhibits import Exhibit, Table
@@ -21,9 +23,9 @@ from mlops.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+_Floats = np.ndarray[Any, np.dtype[np.float64]]
+
 _SHOWN = 20
-REVIEWED = "reviewed"
-"""The output of `assemble` that lists the rows whose labels people have looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Doubts:
 
     finding: Finding
     rows: tuple[Doubt, ...] = ()
+    by: str = "by a quick boosting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,10 @@ def doubted(
     settled = _settled(workspace, assembled)
     if contract.task == "regression":
         return _extreme(rows, contract, settled, seed, estimator)
-    own = estimator if hasattr(estimator, "predict_proba") else None
-    chances = label_issues.probabilities(rows.inputs, rows.labels, classes=len(rows.classes), seed=seed, estimator=own)
+    chances, by = _asked(
+        estimator if hasattr(estimator, "predict_proba") else None,
+        lambda model: label_issues.probabilities(rows.inputs, rows.labels, rows.classes, seed=seed, estimator=model),
+    )
     open_rows = ~np.isin(rows.numbers, settled)
     ranked = [k for k in label_issues.suspicious(rows.labels, chances) if open_rows[k]]
     found = label_noise.contradicted(rows.labels[open_rows], chances[open_rows])
@@ -95,7 +100,7 @@ def doubted(
         for k in ranked
         if best[k] != rows.labels[k]
     )
-    return Doubts(finding=finding, rows=doubts)
+    return Doubts(finding=finding, rows=doubts, by=by)
 
 
 def in_doubt(doubts: Doubts) -> tuple[Exhibit, ...]:
@@ -110,7 +115,9 @@ def in_doubt(doubts: Doubts) -> tuple[Exhibit, ...]:
 
 
 def _extreme(rows: _Rows, contract: Contract, settled: list[int], seed: int, estimator: Any) -> Doubts:
-    said = label_issues.numbers(rows.inputs, rows.labels, seed=seed, estimator=estimator)
+    said, by = _asked(
+        estimator, lambda model: label_issues.numbers(rows.inputs, rows.labels, seed=seed, estimator=model)
+    )
     scaled = label_noise.deviations(rows.labels, said)
     scaled[np.isin(rows.numbers, settled)] = 0.0
     ranked = np.argsort(-scaled, kind="stable")[: int((scaled > label_noise.EXTREME).sum())]
@@ -124,7 +131,17 @@ def _extreme(rows: _Rows, contract: Contract, settled: list[int], seed: int, est
         )
         for k in ranked
     )
-    return Doubts(finding=finding, rows=doubts)
+    return Doubts(finding=finding, rows=doubts, by=by)
+
+
+def _asked(estimator: Any, ask: Callable[[Any], _Floats]) -> tuple[_Floats, str]:
+    """The answers of the user's own estimator, else of a quick boosting; and whose they are, in words."""
+    if estimator is None:
+        return ask(None), "by a quick boosting"
+    try:
+        return ask(estimator), "by the model's own pipeline, fitted anew"
+    except Exception as error:  # noqa: BLE001 - a pipeline may not bear fewer rows; a boosting bears them
+        return ask(None), f"by a quick boosting, as the model's own pipeline raised {type(error).__name__}: {error}"
 
 
 def _rows(paths: list[Path], contract: Contract, most: int, seed: int) -> _Rows:
@@ -148,6 +165,6 @@ def _length(paths: list[Path]) -> int:
 
 
 def _settled(workspace: Workspace, assembled: Record) -> list[int]:
-    digest = assembled.outputs.get(REVIEWED)
+    digest = assembled.outputs.get(reviews.REVIEWED)
     rows: list[int] = workspace.objects.get_json(digest) if digest else []
     return rows

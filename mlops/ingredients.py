@@ -16,7 +16,7 @@ import msgspec
 from mlops.adapters import files
 from mlops.closure import code_digest, code_files
 from mlops.config import ModelSettings
-from mlops.declare import Declared, FeatureView, Model
+from mlops.declare import CheckOn, Declared, FeatureView, Model
 from mlops.discover import Catalog
 from mlops.verdict import Record
 from mlops.workspace import Workspace
@@ -50,6 +50,7 @@ def tested(workspace: Workspace, catalog: Catalog, snapshots: Iterable[Record]) 
         "declared": [declaration(one) for one in declared],
         "models": [[m.source, m.timestamp, m.label, str(m.label_delay)] for m in catalog.models.values()],
         "tests": _tests(workspace),
+        "checks": _own(workspace, "features"),
         **outputs(*snapshots),
     }
 
@@ -81,7 +82,7 @@ def built(workspace: Workspace, view: FeatureView, snapshot: Record) -> Ingredie
 
 
 def joined(workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings) -> Ingredients:
-    """assemble: the tables, the on-demand code, how rows are split."""
+    """assemble: the tables, the on-demand code, how rows are split, the labels that people corrected."""
     views, computed = workspace.catalog.pinned(model)
     return {
         **outputs(*records),
@@ -89,6 +90,7 @@ def joined(workspace: Workspace, model: Model, records: Iterable[Record], settin
         "computed": code(workspace, computed),
         "model": declaration(model),
         "split": [settings.holdout, settings.min_rows],
+        "review": digest_of(workspace.root / review_file(model)),
     }
 
 
@@ -136,7 +138,7 @@ def packaged(workspace: Workspace, model: Model, records: Iterable[Record], sour
 
 def booted(workspace: Workspace, bento: Record) -> Ingredients:
     """check-service: the bento and the load."""
-    return {**outputs(bento), "load": msgspec.to_builtins(workspace.config.load)}
+    return {**outputs(bento), "load": msgspec.to_builtins(workspace.config.load), "checks": _own(workspace, "service")}
 
 
 def travelling(workspace: Workspace, model: Model) -> tuple[str, ...]:
@@ -149,6 +151,11 @@ def travelling(workspace: Workspace, model: Model) -> tuple[str, ...]:
 def schema_file(workspace: Workspace, source: str) -> str:
     """Where the committed schema of a source is, relative to the root."""
     return workspace.config.sources[source].schema or f"features/{source}.schema.yaml"
+
+
+def review_file(model: Model) -> str:
+    """Where people correct a model's labels, relative to the root."""
+    return f"reviews/labels-{model.name}.csv"
 
 
 def digest_of(path: Path) -> str:
@@ -169,13 +176,18 @@ def framework() -> str:
 
 
 def _judging(workspace: Workspace) -> Ingredients:
-    checks = workspace.catalog.checks.values()
+    checks = [check for check in workspace.catalog.checks.values() if check.on in ("data", "model")]
     return {
         "severity": dict(workspace.config.severity),
         "seed": workspace.config.seed,
         "deepchecks": workspace.config.deepchecks,
         "checks": code(workspace, checks),
     }
+
+
+def _own(workspace: Workspace, on: CheckOn) -> dict[str, str]:
+    """The code of the user's own checks of one kind."""
+    return code(workspace, [check for check in workspace.catalog.checks.values() if check.on == on])
 
 
 def _tests(workspace: Workspace) -> dict[str, str]:

@@ -7,6 +7,7 @@ thousand rows, threads that wait for each other cost more than they save.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,20 +27,23 @@ _TREES = 90  # in all classes of a fold together
 _FEWEST_TREES = 9
 
 
-def probabilities(X: pd.DataFrame, codes: Positions, *, classes: int, seed: int, estimator: Any = None) -> Floats:
-    """Out-of-fold probabilities, shape (rows, classes), of the classes 0 to `classes` - 1.
+def probabilities(
+    X: pd.DataFrame, codes: Positions, classes: Sequence[Any], *, seed: int, estimator: Any = None
+) -> Floats:
+    """Out-of-fold probabilities, shape (rows, classes); `codes` are each row's position in `classes`.
 
-    `estimator` is cloned and fitted anew in each fold; None for a quick boosting. Each class of `codes` has as many
-    rows as there are folds, at least.
+    `estimator` is cloned and fitted anew in each fold, on the labels themselves; None for a quick boosting. Each
+    class has as many rows as there are folds, at least.
     """
     from sklearn.model_selection import StratifiedKFold
 
-    found = np.zeros((len(X), classes))
-    rounds = max(_FEWEST_TREES, _TREES // classes) if classes > 2 else _TREES // 2
+    found = np.zeros((len(X), len(classes)))
+    rounds = max(_FEWEST_TREES, _TREES // len(classes)) if len(classes) > 2 else _TREES // 2
+    labels, place = np.asarray(classes)[codes], {name: number for number, name in enumerate(classes)}
     for inner, outer in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, codes):
-        model = _fitted(_quick(rounds, seed, "classes") if estimator is None else estimator, X, codes, inner)
-        said = model.predict_proba(X.iloc[outer])
-        found[np.ix_(outer, np.asarray(model.classes_, dtype=np.intp))] = said
+        model = _fitted(_quick(rounds, seed, "classes") if estimator is None else estimator, X, labels, inner)
+        columns = [place[name] for name in np.asarray(model.classes_).tolist()]
+        found[np.ix_(outer, columns)] = model.predict_proba(X.iloc[outer])
     return found
 
 

@@ -25,7 +25,7 @@ def judge_contradicted(found: Contradicted, suspicious: Sequence[int], *, model:
     if not found.decided:
         message = (
             f"wrong labels cannot be told from classes that overlap: even in the surer half of {n:,} rows"
-            f"{_sampled(n, of)} {found.surer_half:.1%} of the labels are not what the inputs suggest"
+            f"{_sampled(n, of)}, {found.surer_half:.1%} of the labels are not what the inputs suggest"
         )
         return _finding(Outcome.SKIPPED, message, n=n)
     wrong = low > MOST_WRONG

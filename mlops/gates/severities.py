@@ -44,6 +44,8 @@ OURS: dict[str, Default] = {
     "features.other-process": Default(_FAIL, "the service is another process, where strings hash otherwise"),
     "features.row-order": Default(_FAIL, "the order of rows is chance"),
     "features.look-ahead": Default(_FAIL, "later events are not known at the request"),
+    "features.known-ahead": Default(_FAIL, "a row that arrived late was not there for the requests before"),
+    "features.restated": Default(_WARN, "training does not see what the requests of that time saw"),
     "features.label-delay": Default(_FAIL, "labels that are not known yet are not known at the request"),
     "features.row-wise": Default(_FAIL, "at the request a row comes alone"),
     "features.missing": Default(_FAIL, "a new customer has no stored features"),
@@ -57,6 +59,7 @@ OURS: dict[str, Default] = {
     "training-set.left-out.unlabelled": Default(_WARN, "rows without a label, told so that they are not missed"),
     "training-set.left-out.immature": Default(_WARN, "rows whose label is not final yet, as declared"),
     "training-set.left-out.gap": Default(_WARN, "rows whose label was not known when the holdout began, as declared"),
+    "training-set.reviewed": Default(_WARN, "labels that people corrected or confirmed, told so that they are known"),
     "train.ran": Default(_FAIL, "the function returned no model"),
     "train.fitted": Default(_FAIL, "the model is not fitted on the labels that it was given"),
     "train.finite": Default(_FAIL, "NaN is no answer"),
@@ -77,7 +80,9 @@ OURS: dict[str, Default] = {
     "schema.constraint": Default(_FAIL, "whoever wrote the constraint meant it"),
     "data.label": Default(_FAIL, "nothing can be learnt from a label that never changes"),
     "data.sides": Default(_WARN, "a feed that began or stopped in between; the model decides whether it matters"),
-    "data.label_noise": Default(_WARN, "wrong labels teach wrong answers, but only a person can tell them from rare ones"),
+    "data.label_noise": Default(
+        _WARN, "wrong labels teach wrong answers, but only a person can tell them from rare ones"
+    ),
     "data.value_skew": Default(_RETRAIN, "the world moved: the remedy is training, not stopping the data"),
     "model.floor": Default(_FAIL, "the promise that the model is good enough at all"),
     "model.baseline": Default(_FAIL, "a constant answer is cheaper, and no worse"),

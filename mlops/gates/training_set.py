@@ -110,6 +110,14 @@ def judge_left_out(model: Model, counts: Mapping[str, int]) -> tuple[Finding, ..
     return tuple(findings)
 
 
+def judge_reviewed(model: Model, corrected: int, confirmed: int, *, file: str) -> tuple[Finding, ...]:
+    """A word on labels that people corrected or confirmed, where there are any."""
+    if not corrected + confirmed:
+        return ()
+    text = f"{file}: {corrected:,} labels are corrected and {confirmed:,} confirmed, in training and held-out rows"
+    return (_finding(model, "reviewed", text, severity=Severity.WARN, n=corrected + confirmed),)
+
+
 def _on_both_sides(model: Model, train: pd.Series, holdout: pd.Series, classes: Sequence[Any]) -> Finding:
     absent = [
         f"{one!r} is not in the {side} rows"

@@ -12,13 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops import reviews
+from mlops.adapters.review_file import read as review_entries
 from mlops.config import ModelSettings
 from mlops.contract import Column, Computed, Contract, Field, FieldKind, Stored
 from mlops.declare import METRICS, Model, OnDemand, Task
 from mlops.errors import DeclarationError, GateFailed
-from mlops.gates.training_set import judge_copies, judge_coverage, judge_label, judge_left_out, judge_sides
+from mlops.gates.training_set import (
+    judge_copies,
+    judge_coverage,
+    judge_label,
+    judge_left_out,
+    judge_reviewed,
+    judge_sides,
+)
+from mlops.ingredients import digest_of, review_file
+from mlops.reviews import REVIEWED
 from mlops.statistics.kinds import inferred_task, kind_of, plain_labels
-from mlops.statistics.split import by_content, by_time
+from mlops.statistics.split import by_content, by_time, moments
 from mlops.stores import open_store
 from mlops.stores.reads import ROW, Reads, resolve
 from mlops.verdict import Finding, Record, Verdict
@@ -29,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 
 DEFAULT_METRIC: dict[Task, str] = {"binary": "roc_auc", "multiclass": "balanced_accuracy", "regression": "r2"}
 
@@ -49,6 +60,11 @@ def assemble(
     """
     source = workspace.frame(snapshot.outputs["data"])
     reads = resolve(workspace.catalog, model, source, features)
+    file = review_file(model)
+    entries = review_entries(workspace.root / file, file)
+    reviewed = reviews.apply(entries, source, label=model.label, task=model.task, file=file)
+    if reviewed.corrected:
+        source = source.assign(**{model.label: reviewed.labels})
     table, left_out = _labelled(model, source)
     about_label = judge_label(model, table[model.label], rows=len(source))
     if about_label.fired:
@@ -69,6 +85,7 @@ def assemble(
         judge_copies(model, table, table[model.label], reads.columns),
         *judge_coverage(model, missing),
         *judge_left_out(model, {reason: count for reason, count in left_out.items() if count}),
+        *judge_reviewed(model, reviewed.corrected, reviewed.confirmed, file=file),
     ]
     return _record(
         model,
@@ -77,6 +94,7 @@ def assemble(
             "train": workspace.put_frame(table[train].reset_index(drop=True)),
             "holdout": workspace.put_frame(table[holdout].reset_index(drop=True)),
             "contract": workspace.objects.put_json(contract),
+            **({REVIEWED: workspace.objects.put_json(reviewed.rows)} if reviewed.rows else {}),
         },
         metrics={
             "rows": float(len(source)),
@@ -84,8 +102,10 @@ def assemble(
             "holdout_rows": float(holdout.sum()),
             "columns": float(len(contract.columns)),
             **{reason: float(count) for reason, count in left_out.items()},
+            "labels_corrected": float(reviewed.corrected),
         },
         facts={
+            **({"review": {file: digest_of(workspace.root / file)}} if reviewed.rows else {}),
             "task": task,
             "task_reason": reason,
             "metric": contract.metric,
@@ -277,16 +297,9 @@ def _split(
     if model.timestamp is None:
         holdout = by_content(table, [f.name for f in contract.fields], settings.holdout)
         return ~holdout, holdout, {"kind": "content", "share": settings.holdout}
-    import numpy as np
-    import pandas as pd
-
     times = table[model.timestamp]
     gap = int(model.label_delay.total_seconds() * 1e6)
-    if pd.api.types.is_datetime64_any_dtype(times):
-        order = pd.to_datetime(times, utc=True).dt.tz_localize(None).astype("datetime64[us]").astype("int64").to_numpy()
-    else:
-        order = times.rank(method="dense").astype("int64").to_numpy()
-    train, holdout = by_time(np.asarray(order, dtype=np.int64), settings.holdout, gap)
+    train, holdout = by_time(moments(times), settings.holdout, gap)
     facts = {"kind": "time", "share": settings.holdout, "gap_seconds": gap / 1e6}
     if train.any() and holdout.any():
         facts |= {"train_until": str(times[train].max()), "holdout_from": str(times[holdout].min())}

@@ -106,7 +106,10 @@ def _manifest(model: Model, contract: Contract, work: Work) -> Manifest:
         dirty=work.dirty,
         code=work.code,
         environment=files.digest_bytes(msgspec.json.encode(environment_lock(), order="sorted")),
-        snapshot={record.subject: record.outputs["data"] for record in work.snapshots},
+        snapshot={
+            **{record.subject: record.outputs["data"] for record in work.snapshots},
+            **dict(work.assembled.facts.get("review", {})),  # labels that people corrected are data too
+        },
         features=dict(work.features),
         metrics=dict(work.checked.metrics),
         params=dict(work.trained.params),
