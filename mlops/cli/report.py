@@ -52,9 +52,10 @@ def check(file: Path) -> None:
 def write(workspace: Workspace, report: Report, file: Path) -> None:
     """Write the report with its plots and tables in the format of the file's suffix."""
     from mlops import reports
-    from mlops.adapters.files import write_atomically
+    from mlops.adapters.files import disk_errors
     from mlops.steps.report import shown
 
     text = reports.format_of(file)(report, shown(workspace, report))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, text.encode())
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
