@@ -74,6 +74,60 @@ TRUSTED: tuple[str, ...] = (
 )
 """Types that a model file may hold beyond those that skops itself trusts: found by saving every estimator there is."""
 
+NEVER: frozenset[str] = frozenset(
+    [
+        "_posixsubprocess",
+        "asyncio",
+        "builtins",
+        "cloudpickle",
+        "code",
+        "codeop",
+        "commands",
+        "ctypes",
+        "dill",
+        "distutils",
+        "ensurepip",
+        "importlib",
+        "io",
+        "joblib",
+        "marshal",
+        "mlflow",
+        "multiprocessing",
+        "nt",
+        "operator",
+        "os",
+        "pathlib",
+        "pickle",
+        "pip",
+        "pkgutil",
+        "platform",
+        "posix",
+        "posixpath",
+        "pty",
+        "pydoc",
+        "runpy",
+        "setuptools",
+        "shelve",
+        "shutil",
+        "signal",
+        "site",
+        "skops",
+        "socket",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "timeit",
+        "torch",
+        "types",
+        "urllib",
+        "venv",
+        "webbrowser",
+        "zipfile",
+        "zipimport",
+    ]
+)
+"""Modules that run commands, read files or load other formats: no model needs a part of them, so none is trusted."""
+
 SUFFIX = ".skops"
 _SCHEMA = "schema.json"
 _MEMBER = re.compile(r"^[0-9]+\.(npy|npz|bin)$|^schema\.json$")
@@ -102,6 +156,8 @@ def load(path: Path, *, digest: str, trusted: Sequence[str] = ()) -> Any:
     GateFailed when the content is not the one of `digest` (nothing has been parsed then), when it is no
     plain skops file, or when it holds a type that is on neither list.
     """
+    if not path.is_file():  # a device would never end, and a pipe never begin
+        raise _unreadable(str(path), "it is no regular file")
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != digest:
@@ -118,12 +174,27 @@ def loads(data: bytes, *, trusted: Sequence[str] = (), name: str = "the model") 
     import skops.io
 
     try:
-        foreign = [t for t in skops.io.get_untrusted_types(data=data) if t not in {*TRUSTED, *trusted}]
-        if not foreign:
-            return skops.io.loads(data, trusted=[*TRUSTED, *trusted])
+        types = [t for t in skops.io.get_untrusted_types(data=data) if t not in TRUSTED]
+        forbidden = [t for t in types if t.partition(".")[0] in NEVER]
+        foreign = [t for t in types if t not in trusted]
+        if not foreign and not forbidden:
+            return _predicting(skops.io.loads(data, trusted=[*TRUSTED, *trusted]))
     except Exception as error:  # a crafted file can make the reader raise anything; it is refused all the same
         raise _unreadable(name, _sentence(error)) from error
-    raise _untrusted(foreign, trusted, name)
+    raise _forbidden(forbidden, name) if forbidden else _untrusted(foreign, trusted, name)
+
+
+def _predicting(found: Any) -> Any:
+    if not callable(getattr(found, "predict", None)):
+        raise TypeError(f"it holds {type(found).__name__}, which predicts nothing")
+    return found
+
+
+def _forbidden(types: Sequence[str], name: str) -> GateFailed:
+    return GateFailed(
+        f"{name} holds {', '.join(types)}, which can run code or read files: no model needs it, and no list allows it",
+        next_step="do not use the file; if you wrote it, build the model of estimators and of functions of your own",
+    )
 
 
 def _untrusted(foreign: Sequence[str], trusted: Sequence[str], name: str) -> GateFailed:
