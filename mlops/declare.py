@@ -19,6 +19,14 @@ from mlops.errors import DeclarationError, nearest
 Task = Literal["binary", "multiclass", "regression"]
 CheckOn = Literal["data", "features", "model", "service"]
 
+ASKED: dict[CheckOn, tuple[str, ...]] = {
+    "data": (),
+    "features": ("view", "features", "rows"),
+    "model": ("rows", "predictions", "predict", "model"),
+    "service": ("ask", "requests", "contract", "url"),
+}
+"""What a check of one's own may ask for by its parameters' names; beside them, names of sources and views."""
+
 _VERSIONED = re.compile(r"^(?P<family>[a-z][a-z0-9_]*)_v(?P<version>[1-9][0-9]*)$")
 _DURATION = re.compile(r"^(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|m|h|d|w)$")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}

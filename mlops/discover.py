@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mlops.config import Config
-from mlops.declare import Check, Declared, FeatureView, Model, OnDemand
+from mlops.declare import ASKED, Check, Declared, FeatureView, Model, OnDemand
 from mlops.errors import DeclarationError, nearest
 
 FOLDERS = ("features", "models")
@@ -191,7 +191,7 @@ def _check(catalog: Catalog, config: Config) -> None:
                 next_step=f"{nearest(reader.source, config.sources)} Or add [tool.mlops.sources.{reader.source}]",
             )
     for check in catalog.checks.values():
-        _check_own(check, config)
+        _check_own(check, catalog, config)
     for model in catalog.models.values():
         for name in model.features:
             _check_feature(catalog, name, model)
@@ -199,19 +199,28 @@ def _check(catalog: Catalog, config: Config) -> None:
         _check_inputs(catalog, computed, ())
 
 
-def _check_own(check: Check, config: Config) -> None:
+def _check_own(check: Check, catalog: Catalog, config: Config) -> None:
     """A check that no gate would call must not look as if it were enforced."""
-    if check.on in ("features", "service"):
-        raise DeclarationError(
-            f"{check.origin}: no gate calls a check on={check.on!r} yet",
-            next_step='write it as a pytest test, or declare it on="data" or on="model"',
-        )
     asked = list(inspect.signature(check.function).parameters)
     if check.on == "data" and (len(asked) != 1 or asked[0] not in config.sources):
         raise DeclarationError(
             f"{check.origin}: a check on data has one parameter, named as the source that it looks at",
             next_step=nearest(asked[0], config.sources) if asked else f"name one of {', '.join(config.sources)}",
         )
+    known = [*ASKED[check.on]]
+    if check.on == "features":
+        if not catalog.views:
+            raise DeclarationError(
+                f"{check.origin}: a check on features, but the project declares no feature view",
+                next_step='declare one, or check the table: on="data"',
+            )
+        known += [*catalog.views, *{view.source for view in catalog.views.values()}]
+    for name in asked if check.on != "data" else ():
+        if name not in known:
+            raise DeclarationError(
+                f"{check.origin}: a check on {check.on} cannot ask for {name!r}; it can have {', '.join(known)}",
+                next_step=nearest(name, known),
+            )
 
 
 def _check_feature(catalog: Catalog, name: str, reader: Declared) -> None:

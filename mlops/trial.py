@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,15 @@ class Trial:
     golden: Sequence[Golden]
     online: Path
     seconds: float  # it took to boot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the service answered: the status (0 where nothing came back), the JSON read, and the seconds it took."""
+
+    status: int
+    body: Any
+    seconds: float
 
 
 @contextlib.contextmanager
@@ -100,6 +109,26 @@ def judge_malformed(trial: Trial) -> Finding:
     answers = load.ask(trial.url, [one.body for one in bad])
     statuses = {one.name: answer.status for one, answer in zip(bad, answers, strict=True)}
     return gate.malformed(statuses, subject=trial.contract.model)
+
+
+def asker(trial: Trial) -> tuple[Callable[[Any], Reply], list[dict[str, Any]]]:
+    """A function that asks the service, and requests whose entities have stored features there."""
+    groups = rounds(trial.contract, trial.golden)
+    some = groups[0] if groups else []
+    _publish(trial, some)
+
+    def ask(request: Any) -> Reply:
+        body = request if isinstance(request, bytes) else msgspec.json.encode(request)
+        started = time.monotonic()
+        [answer] = load.ask(trial.url, [body])
+        seconds = time.monotonic() - started
+        try:
+            read = msgspec.json.decode(answer.body)
+        except msgspec.DecodeError:
+            read = answer.body.decode(errors="replace")
+        return Reply(status=answer.status, body=read, seconds=seconds)
+
+    return ask, [one.request for one in some]
 
 
 def loaded(trial: Trial, limits: Load) -> dict[str, float]:

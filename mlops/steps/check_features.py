@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.pytest_run import Ran, Replay, RunningTests
-from mlops.declare import Declared, FeatureView, OnDemand
+from mlops.declare import ASKED, Declared, FeatureView, OnDemand
+from mlops.gates import own
 from mlops.gates.features import judge_shape, said
+from mlops.gates.look_ahead import DelayedLabel
 from mlops.gates.on_demand import judge_on_demand
-from mlops.gates.properties import DelayedLabel, attempt, judge_elsewhere, judge_view, sample
+from mlops.gates.properties import judge_elsewhere, judge_view, sample
 from mlops.gates.tested import judge_tests
+from mlops.gates.trying import attempt
 from mlops.gates.view_times import delayed_labels, event_time
 from mlops.verdict import Finding, Outcome, Record, Severity, Verdict
 from mlops.workspace import Workspace
@@ -65,12 +69,39 @@ def check_features(
         findings += [
             _elsewhere(one, ran) for one in sampled if one.view.name not in failed and one.view.name in ran.replayed
         ]
+    findings += _own(workspace, sampled, snapshots)
     findings += judge_tests(ran, [*views, *on_demands], workspace.config.tests, found=bool(folders))
     verdict = Verdict(gate="check-features", subject="", findings=tuple(findings))
     counts = {"views": len(views), "on_demands": len(on_demands), "tests": len(ran.tests)}
     return Record(
         step="check-features", subject="", metrics={name: float(n) for name, n in counts.items()}, verdict=verdict
     )
+
+
+def _own(workspace: Workspace, sampled: Sequence[_Sampled], snapshots: Mapping[str, Record]) -> list[Finding]:
+    """The user's own checks: once for each view, or once where they ask for views and sources by name alone."""
+    checks = [check for check in workspace.catalog.checks.values() if check.on == "features"]
+    findings: list[Finding] = []
+    for check in checks:
+        asked = set(inspect.signature(check.function).parameters)
+        each = sampled if asked & set(ASKED["features"]) else [None]
+        for one in each:
+            wanted = [other for other in sampled if other is one or other.view.name in asked]
+            broken = [other.view.name for other in wanted if isinstance(other.frame, Finding)]
+            if broken:
+                findings.append(own.not_run(check, broken[0], "needs the view, which must be mended first"))
+                continue
+            values: dict[str, Any] = {other.view.name: _copied(other.frame) for other in wanted}
+            sources = {name: record.outputs["data"] for name, record in snapshots.items() if name in asked}
+            values |= {name: workspace.frame(digest).copy() for name, digest in sources.items()}
+            if one is not None:
+                values |= {"view": one.view.name, "features": _copied(one.frame), "rows": one.rows.copy()}
+            findings += own.run(check, values, subject=one.view.name if one is not None else "")
+    return findings
+
+
+def _copied(frame: pd.DataFrame | Finding) -> Any:
+    return frame if isinstance(frame, Finding) else frame.copy()
 
 
 def _has_tests(folder: Path) -> bool:

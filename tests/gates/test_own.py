@@ -76,10 +76,21 @@ def test_a_check_that_asks_for_what_is_not_there_did_not_run():
     assert "rows, predictions" in finding.message
 
 
+def test_a_finding_speaks_for_its_own_check_alone_and_says_where_that_is():
+    """Else a check could override another, or hide from `[tool.mlops.severity]`."""
+    foreign = Finding(check="model.floor", outcome=Outcome.FAIL, message="too low")
+    (finding,) = outcome(lambda rows: foreign)
+    assert finding.check == "own.<lambda>"
+    assert finding.subject == "fraud_v1"
+    assert "test_own.py:" in finding.next_step
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('@check(on="service")\ndef quick(answer): ...', "no gate calls a check on='service' yet"),
+        ('@check(on="service")\ndef quick(answer): ...', "it can have ask, requests, contract, url"),
+        ('@check(on="model")\ndef fair(row): ...', "did you mean 'rows'?"),
+        ('@check(on="features")\ndef whole(features): ...', "declares no feature view"),
         ('@check(on="data")\ndef whole(ordres): ...', "did you mean 'orders'?"),
         ('@check(on="data")\ndef whole(): ...', "one parameter"),
     ],

@@ -337,3 +337,33 @@ def test_the_projects_own_options_of_pytest_do_not_hide_a_test(tmp_path: Path) -
     project = Project(tmp_path / "p", code, calling(["previous_v1"]))
     (project.workspace.root / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = '-k nothing'\n")
     assert project.check(payments(10)).outcome is Outcome.PASS
+
+
+OWN = """
+from mlops import check
+
+@check(on="features")
+def never_negative(view, features, rows):
+    assert view in ("previous_v1", "broken_v1")
+    assert set(rows.columns) >= {"customer_id", "amount"}
+    assert not (features["x"] < 0).any(), f"{view} is negative"
+
+@check(on="features")
+def as_many_as_payments(previous_v1, payments):
+    return len(previous_v1) > len(payments)
+"""
+
+
+def test_a_users_own_checks_see_what_the_views_give(tmp_path):
+    """Promise 2: a view that raises gives nothing to check, and that is no pass."""
+    code = [
+        HONEST["previous_v1"].replace("NAME", "previous_v1"),
+        a_view("raise ValueError('no')").replace("NAME", "broken_v1"),
+    ]
+    project = Project(tmp_path / "project", code, calling(["previous_v1"]))
+    (project.workspace.root / "features" / "rules.py").write_text(OWN)
+    found = {(f.check, f.subject): f for f in project.check(payments()).findings if f.check.startswith("own.")}
+    assert found["own.never_negative", "previous_v1"].outcome is Outcome.PASS
+    assert found["own.never_negative", "broken_v1"].outcome is Outcome.NOT_RUN
+    assert "features/rules.py:4" in found["own.never_negative", "broken_v1"].message
+    assert found["own.as_many_as_payments", ""].outcome is Outcome.FAIL

@@ -88,3 +88,44 @@ def test_one_entity_with_two_histories_is_asked_in_two_rounds():
     cases = [case(1, 5.0), case(2, None), case(1, 5.0), case(1, 6.0), case(2, 1.0)]
     assert [len(some) for some in rounds(contract(), cases)] == [3, 2]
     assert rounds(contract(stored=False, computed=False), cases) == [cases]
+
+
+OWN = """
+from mlops import check
+
+
+@check(on="service")
+def is_quick_and_sure(ask, requests, contract):
+    for request in requests:
+        answer = ask(request)
+        assert answer.status == 200
+        assert answer.seconds < 10
+        assert 0 <= answer.body["probability"] <= 1
+    assert contract.model == "fraud_v1"
+
+
+@check(on="service")
+def refuses_the_empty_request(ask):
+    assert ask({}).status == 200, "the empty request is refused"
+
+
+@check(on="service")
+def crashes(url):
+    raise OSError(url)
+"""
+
+
+def test_a_users_own_checks_ask_the_running_service(project, bento, tmp_path):
+    """Promise 2: one that says no and one that crashes both stop it, and each says where it stands."""
+    shutil.copytree(project.root, tmp_path / "project")
+    workspace = open_workspace(tmp_path / "project")
+    (workspace.root / "models").mkdir(exist_ok=True)
+    (workspace.root / "models" / "rules.py").write_text(OWN)
+    record = check_service(workspace, bento=bento, limits=SHORT)
+    found = findings(record)
+    assert found["own.is_quick_and_sure"].outcome is Outcome.PASS, found["own.is_quick_and_sure"].message
+    assert found["own.refuses_the_empty_request"].outcome is Outcome.FAIL
+    assert "models/rules.py:15" in found["own.refuses_the_empty_request"].next_step
+    assert found["own.crashes"].outcome is Outcome.NOT_RUN
+    assert "http://127.0.0.1:" in found["own.crashes"].message
+    assert record.verdict.outcome is Outcome.FAIL
