@@ -19,7 +19,7 @@ _RELEVANT = {
     "check-features": ("pandas", "numpy", "pytest"),
     "build-features": ("pandas", "numpy"),
     "assemble": ("pandas", "numpy", "duckdb"),
-    "check-data": ("pandas", "pandera"),
+    "check-data": ("duckdb", "pandas", "pandera"),
     "train": ("pandas", "numpy", "scipy", "scikit-learn", "joblib", "skops", "optuna"),
     "check-model": ("pandas", "numpy", "scikit-learn", "skops"),
     "package": ("bentoml", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "skops"),

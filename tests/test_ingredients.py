@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import msgspec
@@ -84,8 +85,8 @@ EDITS = [
     ("features/shop.py", 'ttl="30d"', 'ttl="7d"', FEATURES_ON | {"assemble"}),
     ("features/shop.py", "FACTOR = 2", "# why\nFACTOR = 2", {"package"}),
     ("models/churn.py", "return None", "return X", {"train", "package"}),
-    ("models/churn.py", 'label_delay="7d"', 'label_delay="9d"', DELAY_ON),
-    ("models/churn.py", 'segments=["city"]', "segments=[]", {"assemble", "package"} | JUDGING),
+    ("models/churn.py", 'label_delay="7d"', 'label_delay="9d"', DELAY_ON - {"check-data"}),
+    ("models/churn.py", 'segments=["city"]', "segments=[]", {"assemble", "package"} | JUDGING - {"check-data"}),
     ("models/churn.py", "return True", "return False", {"package"} | JUDGING),
     ("tests/features/test_shop.py", "True", "not False", {"check-features"}),
     ("features/customers.schema.yaml", "strict: true", "strict: false", {"check-data"}),
@@ -159,3 +160,15 @@ def fresh(source, root):
     from mlops import actions
 
     return actions._fresh(source, root)
+
+
+def test_two_versions_with_one_label_ask_the_same_of_their_source(root):
+    space = small.opened(root)
+    model = space.catalog.models["churn_v1"]
+    other = dataclasses.replace(model, name="churn_v2", segments=(), params={"depth": 9})
+    asked = [
+        ingredients.source_judged(space, "customers", SNAPSHOT, models) for models in ([model], [other], [model, other])
+    ]
+    assert asked[0] == asked[1] == asked[2]
+    elsewhere = dataclasses.replace(model, label="another")
+    assert ingredients.source_judged(space, "customers", SNAPSHOT, [elsewhere]) != asked[0]

@@ -20,6 +20,9 @@ _HEADER = """\
 #   isin      only where the list of words looked complete; delete it where new ones are welcome
 #   unique    a key; `metadata.increasing`: columns in which time never runs backwards
 #   strict    true: a column that is not listed stops
+#   metadata.scales       quantiles (10, 25, 50, 75, 90 %) of the values that are not 0; another unit shows in them
+#   metadata.constraints  what holds in every row, such as "start <= end" or "net + tax == gross"; add yours
+#   metadata.garbled      columns whose letters were broken already; delete a name when they are mended
 # Any check that pandera knows may be added under `checks` (https://pandera.readthedocs.io).
 # After a wanted change of the data: `mlops schema {source} --update`, then review the diff.
 """
@@ -37,6 +40,33 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("it is not a table of settings")  # noqa: TRY004  a file's fault, not a caller's
     return document
+
+
+def lines(path: Path) -> dict[tuple[str, ...], int]:
+    """The line of each value of a schema file by its path, such as `("columns", "amount", "checks", "in_range")`.
+
+    Members of a list are named by themselves. Raises what `read` raises.
+    """
+    import yaml
+
+    found: dict[tuple[str, ...], int] = {}
+
+    def walk(node: Any, place: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = (*place, str(key.value))
+                found[inner] = key.start_mark.line + 1
+                walk(value, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for member in node.value:
+                if isinstance(member, yaml.ScalarNode):
+                    found[*place, str(member.value)] = member.start_mark.line + 1
+
+    try:
+        walk(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader), ())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(str(error).replace("\n", " ")) from error
+    return found
 
 
 def text(document: Mapping[str, Any], *, source: str) -> str:

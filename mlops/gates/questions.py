@@ -62,8 +62,13 @@ class Question:
         return suites.findings(self.suite, self.situation, answers, subject=self.subject, n=n, of=self.of)
 
 
-def of_source(frame: pd.DataFrame, *, source: str, key: str | None, reader: Model | None, seed: int) -> Question:
-    """The integrity suite over a source; `reader` is a model that takes its label from it, `key` its unique key."""
+def of_source(
+    frame: pd.DataFrame, *, source: str, key: str | None, reader: Model | None, seed: int, of: int | None = None
+) -> Question:
+    """The integrity suite over a source; `reader` is a model that takes its label from it, `key` its unique key.
+
+    With `of` the frame is a sample of so many rows already, drawn by content.
+    """
     timestamp = reader.timestamp if reader is not None and is_time(frame, reader.timestamp) else None
     table, task, label = frame, "", None
     if reader is not None:
@@ -74,13 +79,14 @@ def of_source(frame: pd.DataFrame, *, source: str, key: str | None, reader: Mode
     ignored = {label, timestamp, key, *(reader.ignore if reader is not None else ())}
     features = [str(name) for name in table.columns if name not in ignored and not is_time(table, name)]
     wanted = list(dict.fromkeys([*features, *(name for name in (label, timestamp, key) if name is not None)]))
-    sample = table.iloc[sampling.by_content(table, features, SAMPLE)][wanted].reset_index(drop=True)
+    drawn = table if of is not None else table.iloc[sampling.by_content(table, features, SAMPLE)]
+    sample = drawn[wanted].reset_index(drop=True)
     return Question(
         suite="integrity",
         subject=source,
         situation=suites.Situation(task=task, timestamp=timestamp is not None, key=key is not None),
         train=sample,
-        of=len(table),
+        of=len(table) if of is None else of,
         described=_described(
             features,
             _words(sample, features),

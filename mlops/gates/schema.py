@@ -1,382 +1,259 @@
 """Judges a table against its committed schema: every kind of skew is a finding with column, value and rows.
 
-The document is pandera's; the common constraints are checked here in one vectorised pass, because pandera's own
-validation needs a Python object per failing cell (a column of a million wrong values takes it minutes). What
-this file does not know is left to pandera, and its answers come back as `constraint_findings`.
+The document is pandera's; what is common is asked here as rules that whoever holds the rows answers in one scan,
+because pandera's own validation needs the whole table in memory and a Python object per failing cell. What this
+gate does not know is left to pandera, and its answers come back as `constraint_findings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-import numpy as np
+from mlops.adapters import expressions
+from mlops.facts import Broken, Facts, Kind, Rule, Table, Test
+from mlops.gates.schema_document import Column, Schema, parse
+from mlops.gates.schema_findings import KINDS, Writer, bad_file, from_pandera, no_file
+from mlops.statistics import units
+from mlops.verdict import Finding
 
-from mlops.verdict import Finding, Outcome
+__all__ = ["Column", "Schema", "bad_file", "constraint_findings", "judge", "no_file", "parse"]
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_SHOWN = 5
-_BOUNDS = {
-    "greater_than_or_equal_to": (">=", np.less),
-    "ge": (">=", np.less),
-    "greater_than": (">", np.less_equal),
-    "gt": (">", np.less_equal),
-    "less_than_or_equal_to": ("<=", np.greater),
-    "le": ("<=", np.greater),
-    "less_than": ("<", np.greater_equal),
-    "lt": ("<", np.greater_equal),
-}
-_OURS = {*_BOUNDS, "in_range", "isin"}
-_ATTRIBUTES = {
-    *("name", "title", "description", "dtype", "nullable", "checks", "unique", "coerce", "required", "regex"),
-    *("default", "report_duplicates", "drop_invalid_rows", "metadata"),
-}
 _MORE_MISSING = 0.3  # so much more of a column's rows may be missing than when the schema was written
 _MOSTLY_MISSING = 0.5  # above this share nothing is promised
+_WORDS: dict[Kind, str] = {
+    "bool": "true and false",
+    "float": "numbers",
+    "int": "whole numbers",
+    "time": "times",
+    "text": "text",
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """What one column must be. `checks` maps pandera's names to their statistics."""
-
-    dtype: str = ""
-    nullable: bool = False
-    required: bool = True
-    unique: bool = False
-    checks: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def foreign(self) -> bool:
-        """Whether pandera has to check something here that this file does not know."""
-        return any(name not in _OURS for name in self.checks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
-    """A parsed document: columns, keys over several columns, columns in rising order, shares of missing values."""
-
-    columns: Mapping[str, Column]
-    strict: bool = True
-    unique: tuple[str, ...] = ()
-    increasing: tuple[str, ...] = ()
-    missing: Mapping[str, float] = field(default_factory=dict)
-    foreign: bool = False
-
-    @property
-    def key(self) -> str | None:
-        """The one column that is a unique key, if there is exactly one."""
-        keys = [name for name, column in self.columns.items() if column.unique]
-        return keys[0] if len(keys) == 1 else None
-
-
-def parse(document: Mapping[str, Any]) -> Schema:
-    """The schema of a pandera document; ValueError says what is wrong with it."""
-    columns = document.get("columns")
-    if not isinstance(columns, Mapping) or not columns:
-        raise ValueError("it names no columns")
-    parsed = {str(name): _column(str(name), given or {}) for name, given in columns.items()}
-    metadata = document.get("metadata") or {}
-    unique = document.get("unique") or ()
-    return Schema(
-        columns=parsed,
-        strict=bool(document.get("strict", False)),
-        unique=(unique,) if isinstance(unique, str) else tuple(unique),
-        increasing=tuple(metadata.get("increasing") or ()),
-        missing={str(k): float(v) for k, v in (metadata.get("missing") or {}).items()},
-        foreign=bool(document.get("checks")) or any(column.foreign for column in parsed.values()),
-    )
-
-
-def judge(schema: Schema, frame: pd.DataFrame, *, source: str) -> tuple[Finding, ...]:
-    """Findings on every column of the schema and of `frame`, and one that says what was looked at."""
-    if not len(frame):
-        return (_found("empty", source, "the table has no rows", "look at the source's path, filters and query"),)
-    expected, present = set(schema.columns), set(frame.columns)
-    update = f"if that is meant, `mlops schema {source} --update`, and review the diff"
-    findings = [
-        _found("column", name, f"the column {name!r} is missing", f"put it back at the source, or {update}")
-        for name in schema.columns
-        if name not in present and schema.columns[name].required
-    ]
-    if schema.strict:
-        findings += [
-            _found("unexpected", str(name), f"the column {name!r} is not in the schema", f"drop it, or {update}")
-            for name in frame.columns
-            if name not in expected
-        ]
+def judge(schema: Schema, table: Table, *, source: str) -> tuple[Finding, ...]:
+    """Findings on every column of the schema and of `table`, and one that passes for each kind that none fires for."""
+    writer = Writer(schema, source, table.rows)
+    if not table.rows:
+        step = "look at the source's path, filters and query"
+        return (writer.found("empty", source, "the table has no rows", step=step, path=(), measured=0, threshold=1),)
+    facts = table.measure([*_rules(schema, table)], scales=[*_scaled(schema, table)])
+    findings = [*_names(writer, table)]
     for name, column in schema.columns.items():
-        if name in present:
-            findings += _judge_column(name, column, frame[name], schema, update)
-    findings += _judge_table(schema, frame, update)
-    kinds = ("column", "unexpected", "type", "presence", "category", "range", "unique", "order", "empty")
+        if name in table.kinds:
+            findings += _column(writer, name, column, table, facts)
+    findings += _whole(writer, facts)
     fired = {finding.check for finding in findings}
-    return (*findings, *(_passed(kind, source, schema, frame) for kind in kinds if f"schema.{kind}" not in fired))
+    return (*findings, *(writer.passed(kind) for kind in KINDS if f"schema.{kind}" not in fired))
 
 
-def constraint_findings(failures: Iterable[tuple[str, str, int, tuple[Any, ...]]], *, rows: int) -> tuple[Finding, ...]:
+def constraint_findings(
+    schema: Schema, failures: Iterable[tuple[str, str, int, tuple[Any, ...]]], *, source: str, rows: int
+) -> tuple[Finding, ...]:
     """Findings from pandera's own failures: column ("" for the whole table), check, number and first rows."""
-    return tuple(
-        _found(
-            "constraint",
-            column,
-            f"{f'column {column!r}' if column else 'the table'} breaks {check} in {count:,} of {rows:,} rows",
-            "look at the rows named, or change the constraint in the schema",
-            n=rows,
-            measured=count / rows if rows else None,
-            rows=first,
-        )
-        for column, check, count, first in failures
-    )
+    return from_pandera(Writer(schema, source, rows), failures)
 
 
-def no_file(source: str, path: str) -> Finding:
-    """The finding for a source without a schema: nothing can be called skew, so the gate stays shut."""
-    return Finding(
-        check="schema.file",
-        outcome=Outcome.NOT_RUN,
-        subject=source,
-        message=f"there is no schema for {source!r} at {path}",
-        next_step=f"write one from today's data with `mlops schema {source} --update`, read it, and commit it",
-    )
+def _rules(schema: Schema, table: Table) -> Iterator[Rule]:
+    """All that has to be asked of this table."""
+    for name, column in schema.columns.items():
+        if name in table.kinds:
+            yield from _rules_of(name, column, table.kinds[name], broken_already=name in schema.garbled)
+            if not column.nullable:
+                yield Rule(name, "missing")
+    if schema.unique and all(name in table.kinds for name in schema.unique):
+        yield Rule(schema.unique[0], "repeated", schema.unique)
+    for name in schema.increasing:
+        if table.kinds.get(name) == "time":
+            yield Rule(name, "backwards")
+    for text in schema.constraints:
+        if all(name in table.kinds for name in expressions.columns(text)):  # else that column has its own finding
+            yield Rule("", "false", text)
 
 
-def bad_file(source: str, path: str, reason: str) -> Finding:
-    """The finding for a schema file that says nothing that can be understood."""
-    return Finding(
-        check="schema.file",
-        outcome=Outcome.NOT_RUN,
-        subject=source,
-        message=f"{path} is not a schema: {reason}",
-        next_step=f"mend the file, or write it anew with `mlops schema {source} --update`",
-    )
+def _rules_of(name: str, column: Column, kind: Kind, *, broken_already: bool) -> Iterator[Rule]:
+    if column.unique:
+        yield Rule(name, "repeated", (name,))
+    if kind == "text" and not broken_already:
+        yield Rule(name, "garbled")
+        yield Rule(name, "decimal comma")
+    doubt = _doubt(column, kind)
+    if doubt is not None:
+        yield Rule(name, doubt)
+        if doubt != "not whole":
+            return
+    if column.listed is not None:
+        yield Rule(name, "not in", column.listed)
+    if kind != "text":
+        yield from (Rule(name, test, value) for _, _, test, value in column.bounds)
 
 
-def _column(name: str, given: Mapping[str, Any]) -> Column:
-    if not isinstance(given, Mapping):
-        raise ValueError(f"column {name!r} is not a table of settings")  # noqa: TRY004  a file's fault
-    flat = {key: value for key, value in given.items() if key not in _ATTRIBUTES}
-    checks = given.get("checks") or {}
-    if isinstance(checks, list):  # pandera's form with options: [{"value": …, "options": {"check_name": …}}]
-        listed = {}
-        for check in checks:
-            options = check.get("options", {})
-            rest = {key: value for key, value in check.items() if key != "options"}
-            listed[str(options.get("check_name"))] = rest.get("value", rest)
-        checks = listed
-    return Column(
-        dtype=str(given.get("dtype") or ""),
-        nullable=bool(given.get("nullable", False)),
-        required=bool(given.get("required", True)),
-        unique=bool(given.get("unique", False)),
-        checks={**flat, **checks},
-    )
+def _doubt(column: Column, kind: Kind) -> Test | None:
+    """What to ask of a column that is not of the kind that the schema says; None where it is."""
+    wanted = _wanted(column)
+    if wanted in (None, kind) or (wanted == "float" and kind == "int"):
+        return None
+    if wanted == "int" and kind == "float":
+        return "not whole"
+    return "not a number" if kind == "text" and wanted in ("int", "float") else "any"
 
 
-def _judge_column(name: str, column: Column, values: pd.Series, schema: Schema, update: str) -> list[Finding]:
-    missing = values.isna().to_numpy()
-    found = _judge_presence(name, column, missing, schema, update)
-    if missing.all():
-        return found
-    problem = _type_problem(column, values, missing)
-    if problem:
-        return [*found, _type_finding(name, values, missing, problem, update)]
-    for check, statistics in column.checks.items():
-        if check == "isin":
-            found += _judge_categories(name, statistics, values, missing, update)
-        elif check in _OURS:
-            found += _judge_bounds(name, check, statistics, values, missing, update)
-    if column.unique and bool((again := values.duplicated().to_numpy() & ~missing).any()):
-        found.append(_of_rows("unique", name, f"the key {name!r} repeats", again, values, update))
-    return found
+def _wanted(column: Column) -> Kind | None:
+    """The kind by the dtype; without one, by what the bounds can be compared with."""
+    if column.kind is not None or not column.bounds:
+        return column.kind
+    return "float" if all(isinstance(value, int | float) for *_, value in column.bounds) else "time"
 
 
-def _judge_presence(name: str, column: Column, missing: np.ndarray, schema: Schema, update: str) -> list[Finding]:
-    share = float(missing.mean())
+def _scaled(schema: Schema, table: Table) -> Iterator[str]:
+    for name in schema.scales:
+        if table.kinds.get(name) in ("int", "float"):
+            yield name
+
+
+def _names(writer: Writer, table: Table) -> Iterator[Finding]:
+    """Columns that are missing or not expected, and names with broken letters."""
+    schema = writer.schema
+    for name, column in schema.columns.items():
+        if name not in table.kinds and column.required:
+            message = f"the column {name!r} is missing"
+            evidence = {"measured": "missing", "threshold": "present"}
+            yield writer.found(
+                "column", name, message, step="put it back at the source", path=("columns", name), **evidence
+            )
+    for name in table.kinds if schema.strict else ():
+        if name in schema.columns:
+            continue
+        plain = name.removeprefix("\ufeff").removeprefix("ï»¿")
+        evidence = {"measured": "present", "threshold": "absent"}
+        if plain != name and plain in schema.columns:
+            message = f"the name of the column {plain!r} begins with a byte-order mark"
+            step = 'read the file as UTF-8 with such a mark: encoding = "utf-8-sig" for this source'
+            yield writer.found("encoding", plain, message, step=step, path=("columns", plain), **evidence)
+        message = f"the column {name!r} is not in the schema"
+        yield writer.found("unexpected", name, message, step="drop it", path=("columns",), **evidence)
+
+
+def _column(writer: Writer, name: str, column: Column, table: Table, facts: Facts) -> Iterator[Finding]:
+    """All findings on one column that is there."""
+    kind = table.kinds[name]
+    yield from _presence(writer, name, column, table, facts)
+    if facts.missing[name] == table.rows:
+        return
+    for test, message, step in _LETTERS:
+        broken = facts.broken.get(Rule(name, test))
+        if broken and not (test == "decimal comma" and _doubt(column, kind)):
+            yield writer.of_rows(
+                "encoding", name, f"column {name!r} {message}", broken, path=("columns", name), step=step
+            )
+    if column.unique and (broken := facts.broken.get(Rule(name, "repeated", (name,)))):
+        yield writer.of_rows("unique", name, f"the key {name!r} repeats", broken, path=("columns", name, "unique"))
+    problem = _type(writer, name, column, kind, facts)
+    if problem is not None:
+        yield problem
+        return
+    if column.listed is not None and (broken := facts.broken.get(Rule(name, "not in", column.listed))):
+        message = f"column {name!r} holds values that the schema does not list"
+        yield writer.of_rows("category", name, message, broken, path=("columns", name, "checks", "isin"))
+    for check, sign, test, value in column.bounds if kind != "text" else ():
+        if broken := facts.broken.get(Rule(name, test, value)):
+            worst = (facts.lowest if test in ("below", "not above") else facts.highest)[name]
+            shown = f"{value:g}" if isinstance(value, int | float) else str(value)
+            yield writer.of_rows(
+                *("range", name, f"column {name!r} is not {sign} {shown}", broken),
+                path=("columns", name, "checks", check),
+                measured=worst if isinstance(worst, int | float) else str(worst),
+                threshold=value if isinstance(value, int | float) else str(value),
+            )
+    yield from _unit(writer, name, facts)
+
+
+_LETTERS: tuple[tuple[Test, str, str], ...] = (
+    ("garbled", "holds letters that were read in another encoding", "set encoding for this source, or export as UTF-8"),
+    ("decimal comma", "holds numbers with a decimal comma beside others", "export all rows with one decimal sign"),
+)
+
+
+def _presence(writer: Writer, name: str, column: Column, table: Table, facts: Facts) -> Iterator[Finding]:
+    schema, count = writer.schema, facts.missing[name]
     usual = schema.missing.get(name, 0.0)
     if not column.nullable:
-        threshold = 0.0
+        threshold, before, path = 0.0, "never was", ("columns", name, "nullable")
     elif usual < _MOSTLY_MISSING and name in schema.missing:
+        before, path = f"was {usual:.1%} when the schema was written", ("metadata", "missing", name)
         threshold = usual + _MORE_MISSING
     else:
-        return []
+        return
+    share = count / table.rows
     if share <= threshold:
-        return []
-    before = "never was" if not column.nullable else f"was {usual:.1%} when the schema was written"
-    return [
-        _found(
-            "presence",
-            name,
-            f"{name!r}: {int(missing.sum()):,} of {missing.size:,} values are missing ({share:.1%}); this {before}",
-            f"look at the rows named, or {update}",
-            n=missing.size,
-            measured=share,
-            threshold=threshold,
-            rows=_first(missing),
-        )
-    ]
-
-
-def _type_problem(column: Column, values: pd.Series, missing: np.ndarray) -> str:
-    """What the values are instead of what they should be; "" when they fit."""
-    import pandas as pd
-
-    wanted, dtype = _kind(column.dtype), values.dtype
-    if wanted == "":
-        return ""
-    inferred = pd.api.types.infer_dtype(values[~missing], skipna=True) if dtype.kind == "O" else ""
-    if pd.api.types.is_bool_dtype(dtype) or inferred == "boolean":
-        actual = "bool"
-    elif pd.api.types.is_numeric_dtype(dtype):
-        actual = "float"
-        if pd.api.types.is_integer_dtype(dtype) or bool((values[~missing] % 1 == 0).all()):
-            actual = "int"
-    elif getattr(dtype, "kind", "") == "M":
-        actual = "time"
-    else:
-        actual = "text"
-    fits = wanted == actual or (wanted == "float" and actual == "int")
-    return "" if fits else f"holds {_WORDS[actual]} where the schema says {_WORDS[wanted]}"
-
-
-_WORDS = {"bool": "true and false", "float": "numbers", "int": "whole numbers", "time": "times", "text": "text"}
-
-
-def _kind(dtype: str) -> str:
-    lowered = dtype.lower()
-    for start, kind in (("bool", "bool"), ("int", "int"), ("uint", "int"), ("float", "float"), ("datetime", "time")):
-        if lowered.startswith(start):
-            return kind
-    return "text" if lowered.startswith(("str", "object", "category")) else ""
-
-
-def _type_finding(name: str, values: pd.Series, missing: np.ndarray, problem: str, update: str) -> Finding:
-    import pandas as pd
-
-    wrong = ~missing
-    if values.dtype == object or not pd.api.types.is_numeric_dtype(values.dtype):
-        numbers = pd.to_numeric(values, errors="coerce").isna().to_numpy() if _is_text(values) else missing
-        wrong = (numbers & ~missing) if (numbers & ~missing).any() else wrong
-    else:
-        whole = (values % 1 == 0).to_numpy()
-        wrong = (~whole & ~missing) if (~whole & ~missing).any() else wrong
-    return _of_rows("type", name, f"column {name!r} {problem}", wrong, values, update)
-
-
-def _is_text(values: pd.Series) -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_string_dtype(values.dtype) or values.dtype == object)
-
-
-def _judge_categories(name: str, allowed: Any, values: pd.Series, missing: np.ndarray, update: str) -> list[Finding]:
-    listed = allowed.get("allowed_values", allowed) if isinstance(allowed, Mapping) else allowed
-    text = _is_text(values)
-    known = {str(value) for value in listed} if text else set(listed)
-    distinct = values[~missing].unique()
-    strange = [value for value in distinct if (str(value) if text else value) not in known]
-    if not strange:
-        return []
-    rows = values.isin(strange).to_numpy()
-    return [
-        _of_rows("category", name, f"column {name!r} holds values that the schema does not list", rows, values, update)
-    ]
-
-
-def _judge_bounds(
-    name: str, check: str, statistics: Any, values: pd.Series, missing: np.ndarray, update: str
-) -> list[Finding]:
-    numbers = values.to_numpy(dtype=np.float64) if getattr(values.dtype, "kind", "O") in "iufb" else None
-    if numbers is None:
-        return []
-    limits = [_BOUNDS[check]] if check in _BOUNDS else []
-    bounds = (
-        [
-            (
-                limits[0],
-                statistics.get("value", next(iter(statistics.values())))
-                if isinstance(statistics, Mapping)
-                else statistics,
-            )
-        ]
-        if limits
-        else _range(statistics)
-    )
-    found = []
-    for (sign, breaks), bound in bounds:
-        wrong = breaks(numbers, float(bound)) & ~missing
-        if wrong.any():
-            message = f"column {name!r} is not {sign} {bound:g}"
-            found.append(_of_rows("range", name, message, wrong, values, update, threshold=float(bound)))
-    return found
-
-
-def _range(statistics: Mapping[str, Any]) -> list[tuple[tuple[str, np.ufunc], float]]:
-    low = "ge" if statistics.get("include_min", True) else "gt"
-    high = "le" if statistics.get("include_max", True) else "lt"
-    return [(_BOUNDS[low], statistics["min_value"]), (_BOUNDS[high], statistics["max_value"])]
-
-
-def _judge_table(schema: Schema, frame: pd.DataFrame, update: str) -> list[Finding]:
-    found = []
-    names = [name for name in schema.unique if name in frame]
-    if names and bool((again := frame.duplicated(names).to_numpy()).any()):
-        key = ", ".join(names)
-        found.append(_of_rows("unique", key, f"the key ({key}) repeats", again, frame[names[0]], update))
-    for name in schema.increasing:
-        if name in frame and getattr(frame[name].dtype, "kind", "") == "M":
-            backwards = (frame[name].diff() < np.timedelta64(0)).to_numpy()
-            if backwards.any():
-                message = f"time runs backwards in {name!r}"
-                found.append(_of_rows("order", name, message, backwards, frame[name], update))
-    return found
-
-
-def _of_rows(
-    kind: str,
-    name: str,
-    message: str,
-    wrong: np.ndarray,
-    values: pd.Series,
-    update: str,
-    threshold: float | None = None,
-) -> Finding:
-    shown = list(dict.fromkeys(str(value)[:40] for value in values[wrong].iloc[:200]))[:_SHOWN]
-    count = int(wrong.sum())
-    return _found(
-        kind,
+        return
+    rule = Rule(name, "missing")
+    broken = facts.broken.get(rule) or table.measure([rule]).broken[rule]
+    yield writer.found(
+        "presence",
         name,
-        f"{message} in {count:,} of {wrong.size:,} rows, such as {', '.join(map(repr, shown))}",
-        f"mend it at the source, or {update}",
-        n=wrong.size,
-        measured=count / wrong.size,
+        f"{name!r}: {count:,} of {table.rows:,} values are missing ({share:.1%}); this {before}",
+        step="look at the rows named",
+        path=path,
+        measured=share,
         threshold=threshold,
-        rows=_first(wrong),
+        rows=broken.rows,
     )
 
 
-def _first(wrong: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(row) for row in np.flatnonzero(wrong)[:_SHOWN])
+def _type(writer: Writer, name: str, column: Column, kind: Kind, facts: Facts) -> Finding | None:
+    """The finding of a column that is not what the schema says."""
+    doubt, wanted = _doubt(column, kind), _wanted(column)
+    if doubt is None or wanted is None:
+        return None
+    broken = facts.broken.get(Rule(name, doubt))
+    if broken is None:
+        if doubt == "not whole":
+            return None
+        broken = Broken(writer.rows - facts.missing[name])
+    held = "float" if doubt == "not whole" else kind
+    message = f"column {name!r} holds {_WORDS[held]} where the schema says {_WORDS[wanted]}"
+    step = "mend it at the source"
+    commas = facts.broken.get(Rule(name, "decimal comma"))
+    if commas is not None and doubt == "not a number":
+        message += f" ({commas.count:,} of them have a decimal comma)"
+        step = 'write all numbers alike; `decimal = ","` for this source reads commas'
+    evidence = {"measured": held, "threshold": column.dtype or wanted}
+    return writer.of_rows("type", name, message, broken, path=("columns", name, "dtype"), step=step, **evidence)
 
 
-def _found(kind: str, subject: str, message: str, next_step: str, **evidence: Any) -> Finding:
-    return Finding(
-        check=f"schema.{kind}", outcome=Outcome.FAIL, subject=subject, message=message, next_step=next_step, **evidence
+def _unit(writer: Writer, name: str, facts: Facts) -> Iterator[Finding]:
+    """The finding of a column whose numbers all moved by a known conversion."""
+    before, (now, n) = writer.schema.scales.get(name), facts.scales.get(name, ((), 0))
+    found = units.jump(before, now, n) if before else None
+    if found is None or before is None:
+        return
+    median, was = now[len(now) // 2], before[len(before) // 2]
+    yield writer.found(
+        "unit",
+        name,
+        f"column {name!r} looks as if it came in another unit ({found.words}): every quantile moved by the same factor "
+        f"{found.factor:.4g}, the median from {was:.4g} to {median:.4g}",
+        step="convert it at the source",
+        path=("metadata", "scales", name),
+        measured=median,
+        threshold=was,
+        n=n,
     )
 
 
-def _passed(kind: str, source: str, schema: Schema, frame: pd.DataFrame) -> Finding:
-    said = {
-        "column": f"all {len(schema.columns)} columns are there",
-        "unexpected": "no other column" if schema.strict else "other columns are allowed",
-        "type": "every column has its type",
-        "presence": "no more values are missing than usual",
-        "category": "no value that is not listed",
-        "range": "every number is in its range",
-        "unique": "no key repeats",
-        "order": "time does not run backwards",
-        "empty": f"{len(frame):,} rows",
-    }[kind]
-    return Finding(check=f"schema.{kind}", outcome=Outcome.PASS, subject=source, message=said, n=len(frame))
+def _whole(writer: Writer, facts: Facts) -> Iterator[Finding]:
+    """Findings on several columns together and on the order of rows."""
+    schema = writer.schema
+    if schema.unique and (broken := facts.broken.get(Rule(schema.unique[0], "repeated", schema.unique))):
+        key = ", ".join(schema.unique)
+        yield writer.of_rows("unique", key, f"the key ({key}) repeats", broken, path=("unique",))
+    for name in schema.increasing:
+        if broken := facts.broken.get(Rule(name, "backwards")):
+            message = f"time runs backwards in {name!r}"
+            yield writer.of_rows("order", name, message, broken, path=("metadata", "increasing"))
+    for text in schema.constraints:
+        rule, path = Rule("", "false", text), ("metadata", "constraints", text)
+        if why := facts.unanswered.get(rule):
+            yield writer.not_run("constraint", text, f"the constraint {text} could not be asked: {why}", path=path)
+        elif broken := facts.broken.get(rule):
+            yield writer.of_rows("constraint", text, f"the constraint {text} does not hold", broken, path=path)

@@ -6,9 +6,13 @@ data gets switched off. Skew worth stopping (a missing column, text among number
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from typing import TYPE_CHECKING, Any
+
+from mlops.facts import LEVELS
+from mlops.statistics import units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +21,14 @@ FEW = 30
 """So many different words at most are categories."""
 
 _PLENTY, _TAIL = 2, 9  # how often the range seen may be added on a side
+_SKEWED = 3  # so much farther from the median on one side than on the other, and there is a tail
 _ENOUGH = 20  # rows per category, on average, from which on a list of categories may be complete
 _KEY_ROWS = 100
+_SCALED_VALUES = 20  # different values from which on quantiles say something about the unit
+_ORDERED_ROWS = 1_000  # rows after which an order of two columns that never failed is no accident
+_ODD_LETTERS = re.compile(
+    "[\ufeff\ufffd\u0080-\u009f]|ï»¿|[ÃÂ][\u00a0-\u00bf\u0152-\u2122]|â€|^\\s*[+-]?\\d+,\\d+\\s*$"
+)
 _KEY_NAME = re.compile(r"(^|[_\s-])(id|uuid|guid|key|instant)$|[a-z](Id|ID)$", re.IGNORECASE)
 
 
@@ -29,6 +39,15 @@ def infer(frame: pd.DataFrame, *, source: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {"rows": len(frame)}
     if missing:
         metadata["missing"] = missing
+    scales = {name: scale for name in columns if (scale := _scale(frame[name], columns[name]))}
+    if scales:
+        metadata["scales"] = scales
+    garbled = [name for name in columns if columns[name]["dtype"] == "str" and _has_odd_letters(frame[name])]
+    if garbled:
+        metadata["garbled"] = garbled
+    constraints = _constraints(frame, columns)
+    if constraints:
+        metadata["constraints"] = constraints
     rising = [name for name in columns if _is_time(frame[name]) and frame[name].dropna().is_monotonic_increasing]
     if rising and len(frame) > 1:
         metadata["increasing"] = rising
@@ -66,6 +85,55 @@ def infer_column(values: pd.Series) -> dict[str, Any]:
     return column
 
 
+def _scale(values: pd.Series, column: dict[str, Any]) -> list[float] | None:
+    """The quantiles by which another unit would be told; None where the column has no scale (keys, codes, switches)."""
+    import numpy as np
+
+    if column["dtype"] not in ("int64", "float64") or "in_range" not in (column["checks"] or {}):
+        return None
+    numbers = values.dropna().to_numpy(dtype=np.float64)
+    numbers = numbers[np.isfinite(numbers) & (numbers != 0)]
+    if numbers.size < units.LEAST or np.unique(numbers).size < _SCALED_VALUES:
+        return None
+    found = [float(f"{value:.4g}") for value in np.quantile(numbers, LEVELS)]
+    return found if len(set(found)) == len(found) else None
+
+
+def _has_odd_letters(values: pd.Series) -> bool:
+    """Whether text has already what the gate takes for broken letters; then it promises nothing."""
+    return any(_ODD_LETTERS.search(str(value)) is not None for value in values.dropna().unique())
+
+
+def _constraints(frame: pd.DataFrame, columns: dict[str, Any]) -> list[str]:
+    """Times of which one was never before the other, and columns named as the lower and the upper end of something."""
+    times = [name for name in columns if _is_time(frame[name])]
+    pairs = [(a, b) for a in times for b in times if a != b]
+    for low, high in _ENDS:
+        for name, column in columns.items():
+            other = name.replace(low, high, 1)
+            if low in name and other != name and other in columns and columns[other]["dtype"] == column["dtype"]:
+                pairs.append((name, other))
+    return [f"{_named(a)} <= {_named(b)}" for a, b in dict.fromkeys(pairs) if _ordered(frame[a], frame[b])]
+
+
+_ENDS = (("min", "max"), ("low", "high"), ("lower", "upper"), ("start", "end"), ("begin", "end"), ("first", "last"))
+
+
+def _ordered(first: pd.Series, second: pd.Series) -> bool:
+    import pandas.api.types as kinds
+
+    if not all(kinds.is_numeric_dtype(v.dtype) or _is_time(v) for v in (first, second)):
+        return False
+    both = first.notna() & second.notna()
+    before, after = first[both], second[both]
+    enough = len(before) >= _ORDERED_ROWS and (before < after).mean() > 0.5
+    return bool(enough and (before <= after).all())
+
+
+def _named(name: str) -> str:
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"`{name}`"
+
+
 def _dtype(values: pd.Series) -> str:
     import pandas as pd
 
@@ -83,12 +151,15 @@ def _number_checks(present: pd.Series) -> dict[str, Any]:
     if finite.empty:
         return {}
     low, high = finite.min().item(), finite.max().item()
+    if low == high:
+        return {}  # a column that has not varied yet says nothing about where it may go
     if _is_switch(finite):
         return {"isin": [low, high]}
-    span = (high - low) or abs(high) or 1
+    span = high - low
     # A long tail grows longer with more rows; where there is none, three times the range is plenty.
-    up = _TAIL if finite.quantile(0.99) - low < span / 3 else _PLENTY
-    down = _TAIL if high - finite.quantile(0.01) < span / 3 else _PLENTY
+    least, middle, most = (float(finite.quantile(level)) for level in (0.01, 0.5, 0.99))
+    up = _TAIL if most - low < span / 3 or most - middle > _SKEWED * (middle - least) else _PLENTY
+    down = _TAIL if high - least < span / 3 or middle - least > _SKEWED * (most - middle) else _PLENTY
     bottom = 0 if _never_negative(finite) else _rounded(low - down * span, up=False)
     top = 0 if high <= 0 else _rounded(high + up * span, up=True)
     kind = int if _dtype(present) == "int64" else float
@@ -121,9 +192,9 @@ def _rounded(value: float, *, up: bool) -> float:
 
 
 def _stable(present: pd.Series) -> bool:
-    """Whether the list of words looks complete: few, each seen twice, and all of them in the first half."""
+    """Whether the list of words looks complete: a few, each seen twice, and all of them in the first half."""
     counts = present.value_counts()
-    if len(counts) > FEW or len(present) < _ENOUGH * len(counts) or counts.min() < 2:
+    if not 2 <= len(counts) <= FEW or len(present) < _ENOUGH * len(counts) or counts.min() < 2:
         return False
     return int(present.iloc[: len(present) // 2].nunique()) == len(counts)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters import schema_files
+from mlops.adapters import aggregates, schema_files
 from mlops.errors import ConfigError, UsageError, nearest
 from mlops.gates import schema as gate
+from mlops.gates.schema_document import BOUNDS
 from mlops.statistics.schema_inference import infer
 from mlops.workspace import Workspace
 
@@ -41,8 +42,13 @@ def schema(workspace: Workspace, *, source: str, frame: pd.DataFrame, update: bo
             f"{path} is there already",
             next_step=f"`mlops schema {source} --update` changes what today's data breaks; review the diff",
         )
-    fresh = infer(frame, source=source)
-    document = _merged(_read(path), fresh, frame, source) if before else fresh
+    if before:
+        old = _read(path)
+        document = _merged(old, infer(frame, source=source), frame, source)
+        if document == old:  # the text is left alone, with the comments that people wrote
+            return Written(path=path, diff="")
+    else:
+        document = infer(frame, source=source)
     content = schema_files.text(document, source=source)
     if content != before:
         schema_files.write(path, content)
@@ -67,38 +73,77 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _merged(old: Mapping[str, Any], fresh: dict[str, Any], frame: pd.DataFrame, source: str) -> dict[str, Any]:
-    """The old document, with what `frame` breaks taken from the fresh one."""
-    broken = {f.subject for f in gate.judge(gate.parse(old), frame, source=source) if f.fired}
+def _merged(old: dict[str, Any], fresh: dict[str, Any], frame: pd.DataFrame, source: str) -> dict[str, Any]:
+    """The old document, with what `frame` breaks taken from the fresh one; equal to the old one if nothing is."""
+    with aggregates.of_frame(frame) as table:
+        schema = gate.parse(old)
+        broken = {(f.check, f.subject) for f in gate.judge(schema, table, source=source) if f.fired}
+    of_column = {name: {check for check, subject in broken if subject == name} for name in old["columns"]}
+    kept = [name for name in old["columns"] if name in fresh["columns"] or not schema.columns[name].required]
+    new = [name for name in fresh["columns"] if name not in old["columns"]] if schema.strict else []
     columns = {
-        name: _widened(old["columns"][name], column)
-        if name in old["columns"] and name in broken
-        else old["columns"].get(name, column)
-        for name, column in fresh["columns"].items()
+        **{
+            name: _widened(old["columns"][name] or {}, fresh["columns"][name], of_column[name])
+            if of_column[name] - {"schema.unit", "schema.encoding", "schema.order"}
+            else old["columns"][name]
+            for name in kept
+        },
+        **{n: fresh["columns"][n] for n in new},
     }
-    metadata = dict(fresh["metadata"])
-    rising = [name for name in (old.get("metadata") or {}).get("increasing", []) if name in columns]
-    metadata["increasing"] = [name for name in rising if name not in broken]
-    return {**fresh, **old, "columns": columns, "metadata": {k: v for k, v in metadata.items() if v}}
+    metadata = _metadata(old.get("metadata") or {}, fresh["metadata"], broken, kept, new)
+    merged = {**old, "columns": columns}
+    if metadata != (old.get("metadata") or {}):
+        merged["metadata"] = metadata
+    if ("schema.unique", ", ".join(schema.unique)) in broken:
+        merged["unique"] = None
+    if merged != old:
+        merged["metadata"] = {**metadata, "rows": fresh["metadata"]["rows"]}
+    return merged
 
 
-def _widened(old: Mapping[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
-    """The fresh column, but ranges and lists include what the old one allowed."""
-    before, after = old.get("checks") or {}, dict(fresh["checks"] or {})
-    if old.get("dtype") != fresh["dtype"]:
+def _metadata(
+    old: Mapping[str, Any], fresh: Mapping[str, Any], broken: set[tuple[str, str]], kept: list[str], new: list[str]
+) -> dict[str, Any]:
+    """What is known of honest tables: as before but for what is broken, and for columns that are new or gone."""
+    merged, columns = dict(old), [*kept, *new]
+    for part, check in (("missing", "schema.presence"), ("scales", "schema.unit")):
+        before, now = old.get(part) or {}, fresh.get(part) or {}
+        first = part == "scales" and part not in old  # a schema from before there were scales gets them
+        again = {n for n in columns if first or n in new or (check, n) in broken}
+        known = {n: (now if n in again else before).get(n) for n in columns}
+        merged[part] = {n: value for n, value in known.items() if value is not None}
+    rising = old.get("increasing") or []
+    merged["increasing"] = [n for n in rising if n in columns and ("schema.order", n) not in broken]
+    marred = [n for n in fresh.get("garbled") or [] if ("schema.encoding", n) in broken]
+    merged["garbled"] = list(dict.fromkeys([*(old.get("garbled") or []), *marred]))
+    merged["constraints"] = [t for t in old.get("constraints") or [] if ("schema.constraint", t) not in broken]
+    return {key: value for key, value in merged.items() if value or key not in _PARTS}
+
+
+_PARTS = ("missing", "scales", "increasing", "garbled", "constraints")
+
+
+def _widened(old: Mapping[str, Any], fresh: dict[str, Any], broken: set[str]) -> dict[str, Any]:
+    """The old column without what is broken: ranges and lists include what the old one and the fresh one allow."""
+    if "schema.type" in broken:
         return fresh
-    if "isin" in before and "isin" in after:
-        after["isin"] = [*before["isin"], *(value for value in after["isin"] if value not in before["isin"])]
-    if "in_range" in before and "in_range" in after:
-        low = min(before["in_range"]["min_value"], after["in_range"]["min_value"])
-        high = max(before["in_range"]["max_value"], after["in_range"]["max_value"])
-        after["in_range"] = {**before["in_range"], "min_value": low, "max_value": high}
-    nullable = bool(old.get("nullable")) or fresh["nullable"]
+    checks, now = dict(old.get("checks") or {}), fresh["checks"] or {}
+    if "schema.category" in broken:
+        listed = checks.pop("isin", [])
+        if "isin" in now:
+            checks["isin"] = [*listed, *(value for value in now["isin"] if value not in listed)]
+    if "schema.range" in broken:
+        before = checks.pop("in_range", None)
+        checks = {name: value for name, value in checks.items() if name not in BOUNDS}
+        if before and "in_range" in now:
+            low = min(before["min_value"], now["in_range"]["min_value"])
+            high = max(before["max_value"], now["in_range"]["max_value"])
+            checks["in_range"] = {**before, "min_value": low, "max_value": high}
     return {
         **old,
-        "nullable": nullable,
-        "unique": fresh["unique"] and old.get("unique", False),
-        "checks": after or None,
+        "nullable": bool(old.get("nullable")) or fresh["nullable"],
+        "unique": bool(old.get("unique")) and "schema.unique" not in broken,
+        "checks": checks or None,
     }
 
 

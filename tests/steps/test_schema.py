@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops.adapters import schema_files
+from mlops.adapters import aggregates, schema_files
 from mlops.errors import ConfigError, UsageError
 from mlops.gates import schema as gate
 from mlops.steps.schema import place, schema
@@ -41,6 +41,40 @@ def test_an_update_on_the_same_data_changes_nothing(project):
     assert path.read_bytes() == before
 
 
+def test_an_update_leaves_the_text_alone_where_only_comments_or_spaces_differ(project):
+    path = schema(project.workspace, source="table", frame=mixed()).path
+    ours = (
+        "# our own words\n"
+        + path.read_text().partition("schema_type")[1]
+        + path.read_text().partition("schema_type")[2]
+    )
+    path.write_text(ours)
+    assert schema(project.workspace, source="table", frame=mixed(500), update=True).diff == ""
+    assert path.read_text() == ours
+
+
+def test_an_update_keeps_what_people_added_and_drops_what_no_longer_holds(project):
+    path = schema(project.workspace, source="table", frame=mixed()).path
+    added = "  constraints: [count <= amount + 1000, amount < 0]\n"
+    text = path.read_text().replace("isin: [Bonn, Köln, Ulm]", "str_length: {max_value: 9}\n      isin: [Bonn, Köln]")
+    path.write_text(text.replace("metadata:\n", f"metadata:\n{added}"))
+    schema(project.workspace, source="table", frame=mixed(), update=True)
+    after = schema_files.read(path)
+    assert after["metadata"]["constraints"] == ["count <= amount + 1000"]
+    assert after["columns"]["city"]["checks"] == {"str_length": {"max_value": 9}, "isin": ["Bonn", "Köln", "Ulm"]}
+
+
+def test_a_schema_from_before_there_were_scales_gets_them(project):
+    path = schema(project.workspace, source="table", frame=mixed()).path
+    lines = path.read_text().splitlines(keepends=True)
+    start = next(k for k, line in enumerate(lines) if line.startswith("  scales:"))
+    end = next(k for k, line in enumerate(lines[start + 1 :], start + 1) if not line.startswith("    "))
+    path.write_text("".join(lines[:start] + lines[end:]))
+    assert "scales" not in schema_files.read(path)["metadata"]
+    schema(project.workspace, source="table", frame=mixed(), update=True)
+    assert set(schema_files.read(path)["metadata"]["scales"]) == {"amount"}
+
+
 def test_an_update_changes_only_what_the_data_breaks(project):
     path = schema(project.workspace, source="table", frame=mixed()).path
     path.write_text(path.read_text().replace("isin: [Bonn, Köln, Ulm]", "isin: [Bonn, Köln, Ulm, Trier]"))
@@ -58,7 +92,8 @@ def test_after_an_update_the_data_passes(project):
     later = mixed().drop(columns="count").assign(new="a", y=None)
     later["city"] = later["city"].where(later["city"] != "Ulm", "Trier")
     path = schema(project.workspace, source="table", frame=later, update=True).path
-    found = gate.judge(gate.parse(schema_files.read(path)), later, source="table")
+    with aggregates.of_frame(later) as table:
+        found = gate.judge(gate.parse(schema_files.read(path)), table, source="table")
     assert [f for f in found if f.fired] == []
 
 
