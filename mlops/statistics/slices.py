@@ -78,7 +78,7 @@ def search(table: pd.DataFrame, loss: Floats, *, least: int, most: int = 8) -> l
     pairs = [_leaves({a: columns[a], b: columns[b]}, loss, least) for a, b in combinations(best, 2)]
     scored: dict[Slice, float] = {}
     for found in (*alone.values(), *pairs):
-        scored |= {part: score for score, part in found if score > 0}
+        scored |= {_said_plainly(part, table): score for score, part in found if score > 0}
     return sorted(scored, key=lambda part: -scored[part])[:most]
 
 
@@ -169,6 +169,17 @@ def _paths(tree: Any, named: list[Any], node: int, above: tuple[Condition, ...])
         sides = Condition(name, "≠", condition.value), condition
     for child, one in zip((left, right), sides, strict=True):
         yield from _paths(tree, named, child, above if one is None else (*above, one))
+
+
+def _said_plainly(part: Slice, table: pd.DataFrame) -> Slice:
+    """Of two values, "not the one" is the other."""
+    conditions = []
+    for one in part.conditions:
+        values = table[one.column]
+        others = [] if one.sign != "≠" or values.isna().any() else list(values.astype(str).unique())
+        other = next((value for value in others if value != one.value), "")
+        conditions.append(Condition(one.column, "=", str(other)) if len(others) == 2 else one)
+    return Slice(tuple(conditions))
 
 
 def _merged(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
