@@ -68,8 +68,9 @@ def _figure(plot: Plot) -> Figure:
     if plot.diagonal:
         low, high = axes.get_xlim()
         axes.plot([low, high], [low, high], color=_INK, alpha=0.45, linewidth=0.8, linestyle="--", zorder=1)
-    axes.set_xlabel(plot.x_label)
-    axes.set_ylabel(plot.y_label)
+    labels = (plot.y_label, plot.x_label) if plot.kind == "bars" else (plot.x_label, plot.y_label)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
     if len(plot.series) > 1:
         figure.legend(loc="outside upper left", ncols=3, fontsize=8)
     return figure

@@ -44,3 +44,13 @@ def test_a_misspelt_model_is_told_with_the_nearest_name(root, capsys):
 def test_an_error_for_a_machine_is_json_on_stdout(root, capsys):
     assert left("run", "chrun_v1", "--json", "--project", str(root)) == 2
     assert '"exit_code": 2' in capsys.readouterr().out
+
+
+def test_a_misspelt_check_is_told_before_anything_is_computed(root, capsys):
+    settings = root / "pyproject.toml"
+    settings.write_text(settings.read_text() + '[tool.mlops.severity]\n"service.latncy" = "warn"\n')
+    assert left("run", "--project", str(root)) == 2
+    said = capsys.readouterr().err
+    assert "unknown check 'service.latncy'" in said
+    assert "did you mean 'service.latency'?" in said
+    assert "snapshot" not in said

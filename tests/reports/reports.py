@@ -128,8 +128,8 @@ def exhibits() -> dict[str, tuple[Exhibit, ...]]:
         title="Importance",
         caption="What the metric loses when a column is shuffled.",
         kind="bars",
-        x_label="loss of roc_auc",
-        y_label="",
+        x_label="column",
+        y_label="loss of roc_auc",
         series=(
             Series(
                 name="loss",

@@ -168,6 +168,13 @@ def test_pictures_take_their_colours_from_the_page():
         assert not re.findall(r"#0[123]0[123]0[1-6]", picture)
 
 
+def test_lying_bars_have_their_words_at_the_left_and_their_values_below():
+    series = (Series(name="s", x=("chip", "online"), y=(0.2, 0.4)),)
+    picture = plots.svg(plot(kind="bars", x_label="channel", y_label="recall", series=series), "p")
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", picture)
+    assert texts.index("recall") < texts.index("chip") < texts.index("channel")
+
+
 @pytest.mark.parametrize(
     "series", [(), (Series(name="s", x=(), y=()),), (Series(name="s", x=(1.0,), y=(float("nan"),)),)]
 )
