@@ -42,8 +42,8 @@ def frame(text: str) -> pd.DataFrame:
 
 
 def assert_no_look_ahead(view: FeatureView, source: pd.DataFrame) -> None:
-    """Fails where a row of the view changes when later rows of `source` are taken away."""
-    _assert(view, source, ("features.look-ahead",))
+    """Fails where a row of the view changes when later rows of `source`, or those known later, are taken away."""
+    _assert(view, source, ("features.look-ahead", "features.known-ahead"))
 
 
 def assert_row_order_does_not_matter(view: FeatureView, source: pd.DataFrame) -> None:

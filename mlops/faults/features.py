@@ -15,8 +15,9 @@ from mlops.adapters.pytest_run import Ran
 from mlops.declare import FeatureView
 from mlops.faults.bench import Bench
 from mlops.faults.case import Case, sound
+from mlops.gates.look_ahead import DelayedLabel
 from mlops.gates.on_demand import judge_on_demand
-from mlops.gates.properties import ROWS, DelayedLabel, judge_elsewhere, judge_view, sample
+from mlops.gates.properties import ROWS, judge_elsewhere, judge_view, sample
 from mlops.gates.tested import judge_tests
 from mlops.gates.view_times import delayed_labels, event_time
 from mlops.verdict import Finding

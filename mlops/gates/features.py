@@ -72,22 +72,24 @@ def judge_origin(view: FeatureView, frame: pd.DataFrame, source: pd.DataFrame) -
         )
         step = f"take {view.entity} from the column of that name"
         findings.append(said(view, "entities", problem, rows=_shown(strange), next_step=step))
-    if view.timestamp in source:
-        mine, theirs = (isinstance(f[view.timestamp].dtype, pd.DatetimeTZDtype) for f in (frame, source))
+    for name in view.keys[1:]:
+        if name not in source:
+            continue
+        mine, theirs = (isinstance(f[name].dtype, pd.DatetimeTZDtype) for f in (frame, source))
         problem = (
-            f"returned {view.timestamp} {'with' if mine else 'without'} a time zone, the source has it "
+            f"returned {name} {'with' if mine else 'without'} a time zone, the source has it "
             f"{'with' if theirs else 'without'} one"
             if mine != theirs
             else ""
         )
-        step = f"return the source's {view.timestamp} as it is, or convert it to UTC"
+        step = f"return the source's {name} as it is, or convert it to UTC"
         findings.append(said(view, "time-zone", problem, next_step=step))
     return tuple(findings)
 
 
 def _columns(view: FeatureView, frame: pd.DataFrame) -> Finding:
     names = list(frame.columns)
-    wanted = [view.entity, view.timestamp, *view.columns]
+    wanted = [*view.keys, *view.columns]
     missing = [name for name in wanted if name not in names]
     if missing:
         hint = nearest(missing[0], [str(n) for n in names])
@@ -95,6 +97,19 @@ def _columns(view: FeatureView, frame: pd.DataFrame) -> Finding:
         if missing[0] in frame.index.names:
             step = "it is in the index: end with .reset_index()"
         return said(view, "columns", f"did not return the column {_listed(missing)}", next_step=step)
+    misnamed = _misnamed(view, names)
+    if misnamed is not None:
+        return misnamed
+    extra = [name for name in names if name not in wanted] if view.columns else []
+    if extra:
+        step = f"select the declared columns at the end, or add {_listed(extra)} to columns={{…}}"
+        return said(view, "columns", f"returned {_listed(extra)}, which it does not declare", next_step=step)
+    if len(names) <= len(set(view.keys)):
+        return said(view, "columns", "returned no feature, only its keys", next_step="return a column for each feature")
+    return said(view, "columns")
+
+
+def _misnamed(view: FeatureView, names: Sequence[object]) -> Finding | None:
     odd = [name for name in names if not isinstance(name, str)]
     if odd:
         problem = f"returned a column called {odd[0]!r}, which is no text"
@@ -102,13 +117,12 @@ def _columns(view: FeatureView, frame: pd.DataFrame) -> Finding:
     double = sorted({str(name) for name in names if names.count(name) > 1})
     if double:
         return said(view, "columns", f"returned {_listed(double)} more than once", next_step="drop one of them")
-    extra = [name for name in names if name not in wanted] if view.columns else []
-    if extra:
-        step = f"select the declared columns at the end, or add {_listed(extra)} to columns={{…}}"
-        return said(view, "columns", f"returned {_listed(extra)}, which it does not declare", next_step=step)
-    if len(names) <= len({view.entity, view.timestamp}):
-        return said(view, "columns", "returned no feature, only its keys", next_step="return a column for each feature")
-    return said(view, "columns")
+    folded = [str(name).casefold() for name in names]
+    alike = [name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1]
+    if alike:
+        problem = f"returned columns that differ only in upper and lower case: {_listed(alike)}"
+        return said(view, "columns", problem, next_step="databases take them for one: give one another name")
+    return None
 
 
 def _keys(view: FeatureView, frame: pd.DataFrame) -> Finding:
@@ -116,7 +130,7 @@ def _keys(view: FeatureView, frame: pd.DataFrame) -> Finding:
 
     if not len(frame):
         return said(view, "keys", "returned no rows", next_step="look at its filters and joins")
-    for name in (view.entity, view.timestamp):
+    for name in view.keys:
         missing = np.flatnonzero(frame[name].isna().to_numpy())
         if missing.size:
             step = f"drop them: .dropna(subset=[{name!r}])"
@@ -125,20 +139,21 @@ def _keys(view: FeatureView, frame: pd.DataFrame) -> Finding:
     if kind_of(frame[view.entity]) is None:
         problem = f"returned {view.entity} as {frame[view.entity].dtype}, not as whole numbers or text"
         return said(view, "keys", problem, next_step=f"return the source's {view.entity} as it is")
-    if not pd.api.types.is_datetime64_any_dtype(frame[view.timestamp]):
-        problem = f"returned {view.timestamp} as {frame[view.timestamp].dtype}, not as a time"
-        return said(view, "keys", problem, next_step=f"return the source's {view.timestamp}, or use pd.to_datetime")
+    for name in view.keys[1:]:
+        if not pd.api.types.is_datetime64_any_dtype(frame[name]):
+            problem = f"returned {name} as {frame[name].dtype}, not as a time"
+            return said(view, "keys", problem, next_step=f"return the source's {name}, or use pd.to_datetime")
     return said(view, "keys")
 
 
 def _duplicates(view: FeatureView, frame: pd.DataFrame) -> Finding:
-    keys = [view.entity, view.timestamp]
+    keys = list(view.keys)
     double = frame.loc[frame.duplicated(keys, keep="first"), keys]
     if double.empty:
         return said(view, "duplicates")
     first = double.iloc[0]
     problem = (
-        f"returned {len(double)} rows more than once for the same {view.entity} and {view.timestamp}, "
+        f"returned {len(double)} rows more than once for the same {' and '.join(keys)}, "
         f"the first for {view.entity} {first[view.entity]} at {first[view.timestamp]}"
     )
     step = f"return one row for each: aggregate, or .drop_duplicates({keys!r}, keep='last') after sorting"
@@ -148,7 +163,7 @@ def _duplicates(view: FeatureView, frame: pd.DataFrame) -> Finding:
 def _values(view: FeatureView, frame: pd.DataFrame) -> Iterator[Finding]:
     problems: list[Finding] = []
     for name in frame.columns:
-        if name not in (view.entity, view.timestamp):
+        if name not in view.keys:
             problems += _value_problems(view, str(name), frame[name], frame[view.entity])
     yield from problems
     if not any(p.severity is Severity.FAIL for p in problems):

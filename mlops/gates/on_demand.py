@@ -12,7 +12,8 @@ import numpy as np
 
 from mlops.declare import OnDemand
 from mlops.gates.features import said
-from mlops.gates.properties import judge_clock, raised
+from mlops.gates.properties import judge_clock
+from mlops.gates.trying import raised
 from mlops.statistics.kinds import kind_of
 from mlops.verdict import Finding, Outcome, Severity
 

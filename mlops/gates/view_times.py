@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mlops.declare import FeatureView, Model
-from mlops.gates.properties import DelayedLabel
+from mlops.gates.look_ahead import DelayedLabel
 
 if TYPE_CHECKING:
     import pandas as pd

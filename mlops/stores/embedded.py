@@ -103,6 +103,9 @@ class EmbeddedStore:
             forget(self.online_file, view)
         return gone
 
+    def announce(self, model: str, reads: Mapping[str, Sequence[str]], tags: Mapping[str, str]) -> None:
+        """Nothing: the releases' own manifests say what they read."""
+
     @cached_property
     def _reader(self) -> OnlineReader:
         return OnlineReader(self.online_file)
@@ -114,14 +117,15 @@ class EmbeddedStore:
         files, view, columns = self._files(lookup.written), lookup.view, list(lookup.columns)
         with history.duck() as connection:
             kinds = history.columns(connection, files)
-            asked = _asked(rows, view, timestamp)
-            _refuse_other_kind(asked, kinds[view.entity], view)
+            asked = asked_table(rows, view, timestamp)
+            refuse_other_kind(asked, kinds[view.entity], view)
             connection.register("asked", asked)
             table = connection.sql(joins.lookup(view, columns, kinds), params=[files]).to_arrow_table().to_pandas()
         return {lookup.columns[name]: table[f"v{place}"].set_axis(rows.index) for place, name in enumerate(columns)}
 
 
-def _asked(rows: pd.DataFrame, view: FeatureView, timestamp: str) -> pa.Table:
+def asked_table(rows: pd.DataFrame, view: FeatureView, timestamp: str) -> pa.Table:
+    """Who asks when: `position`, `key` and `moment`, in UTC microseconds."""
     import numpy as np
     import pyarrow as pa
 
@@ -136,7 +140,7 @@ def _asked(rows: pd.DataFrame, view: FeatureView, timestamp: str) -> pa.Table:
     )
 
 
-def _refuse_other_kind(asked: pa.Table, stored: str, view: FeatureView) -> None:
+def refuse_other_kind(asked: pa.Table, stored: str, view: FeatureView) -> None:
     """A key 7 never meets a key "7"; say so instead of giving only missing values."""
     import pyarrow as pa
 

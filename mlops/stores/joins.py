@@ -26,7 +26,7 @@ def lookup(view: FeatureView, columns: Sequence[str], kinds: Mapping[str, str]) 
     chosen = ", ".join(f"CASE WHEN {fresh} THEN {value} END AS v{place}" for place, value in enumerate(values))
     stored = "".join(f", {quoted(column)} AS v{place}" for place, column in enumerate(columns))
     return f"""
-        SELECT {chosen} FROM asked ASOF LEFT JOIN ({_available(view, stored)}) AS found
+        SELECT {chosen} FROM asked ASOF LEFT JOIN ({available(view, stored)}) AS found
             ON asked.key = found.key AND asked.moment > found.available
         ORDER BY asked.position
     """  # noqa: S608 - quoted names
@@ -66,7 +66,8 @@ def _rows(view: FeatureView, stored: str) -> str:
     )
 
 
-def _available(view: FeatureView, stored: str) -> str:
+def available(view: FeatureView, stored: str) -> str:
+    """`key`, `happened`, `known`, `available` and what is `stored` of the rows that ever count, one at each moment."""
     if view.created is None:
         return f"SELECT *, happened AS available FROM ({_rows(view, stored)})"  # noqa: S608 - quoted names
     return f"""

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from mlops import feature_view
-from mlops.gates.properties import ROWS, ROWS_EACH, difference, sample
+from mlops.gates.properties import ROWS, ROWS_EACH, sample
+from mlops.gates.trying import difference
 
 
 @feature_view(source="payments", entity="customer", timestamp="at")
