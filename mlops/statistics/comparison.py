@@ -42,6 +42,8 @@ def compare(
 
 
 def _of_accuracies(challenger: Answers, champion: Answers, margin: float) -> Comparison:
+    if _same(challenger, champion):
+        return decided(0.0, (0.0, 0.0), margin=margin, n=challenger.actual.size, method="the same answer on every row")
     ours, theirs = (answers.predicted == answers.actual for answers in (challenger, champion))
     gained, lost, n = int((ours & ~theirs).sum()), int((theirs & ~ours).sum()), ours.size
     few = gained + lost < proportions.FEW_DISCORDANT
@@ -49,6 +51,13 @@ def _of_accuracies(challenger: Answers, champion: Answers, margin: float) -> Com
     if not n:
         return decided(float("nan"), (float("nan"), float("nan")), margin=margin, n=n, method=method)
     return decided((gained - lost) / n, proportions.bounds(gained, lost, n, LEVEL), margin=margin, n=n, method=method)
+
+
+def _same(one: Answers, other: Answers) -> bool:
+    """Whether both give the same probabilities, to the last digit: then it is one model, however few the rows."""
+    if one.probabilities is None or other.probabilities is None or not one.actual.size:
+        return False
+    return np.array_equal(one.probabilities, other.probabilities) and np.array_equal(one.predicted, other.predicted)
 
 
 def _deciding_rows(metric: str, answers: Answers) -> int:

@@ -21,7 +21,7 @@ from mlops.gates import model as gate
 from mlops.gates.asking import Predict
 from mlops.gates.calibration import judge_calibration
 from mlops.gates.comparison import first_release, judge_champion
-from mlops.gates.leakage import judge_leakage
+from mlops.gates.leakage import judge_identifiers, judge_leakage
 from mlops.gates.severities import apply
 from mlops.refitting import Refittable, rejudged, rows_of
 from mlops.serving.predictors import Prediction, answers
@@ -154,7 +154,10 @@ def _judged(
 ) -> tuple[Finding, ...]:
     finite = gate.judge_finite(holdout.codes.predicted, holdout.codes.probabilities)
     inputs, labels = (train.inputs, holdout.inputs), (train.codes.actual, holdout.codes.actual)
-    leakage = judge_leakage(*inputs, labels, classes=len(contract.classes))
+    leakage = [
+        *judge_leakage(*inputs, labels, classes=len(contract.classes)),
+        *judge_identifiers(*inputs, labels, classes=len(contract.classes)),
+    ]
     if finite.fired:
         return (finite, *gate.not_judged("its predictions are no numbers", _AFTER_FINITE), *leakage)
     metric = contract.metric

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mlops.faults import model as faults
 from mlops.gates import model as gate
 from mlops.gates.comparison import first_release, judge_champion
-from mlops.gates.leakage import judge_leakage
 from mlops.statistics.influence import Answers, measure
 from mlops.verdict import Outcome, Severity
 
@@ -111,25 +109,6 @@ def test_an_overfitted_model_is_said_to_be():
     assert found.outcome is Outcome.FAIL
     assert found.severity is Severity.WARN
     assert gate.judge_overfit("roc_auc", sharp, sharp).outcome is Outcome.PASS
-
-
-def test_one_feature_that_tells_the_label_alone_fails():
-    for classes, labels in ((2, RANDOM.random(2_000) < 0.05), (0, RANDOM.normal(size=2_000))):
-        y = labels.astype(float)
-        table = pd.DataFrame({"honest": y + RANDOM.normal(size=2_000), "paid_back": y * -3, "word": "a"})
-        sides = table[:1_500], table[1_500:]
-        found = judge_leakage(*sides, (y[:1_500], y[1_500:]), classes=classes)
-        assert [f.subject for f in found] == ["paid_back"]
-        sound = [side.drop(columns="paid_back") for side in sides]
-        [passed] = judge_leakage(*sound, (y[:1_500], y[1_500:]), classes=classes)
-        assert passed.outcome is Outcome.PASS
-
-
-def test_a_word_that_tells_the_label_alone_fails():
-    y = (RANDOM.random(2_000) < 0.3).astype(float)
-    table = pd.DataFrame({"status": np.where(y == 1, "refunded", "kept")})
-    [found] = judge_leakage(table[:1_500], table[1_500:], (y[:1_500], y[1_500:]), classes=2)
-    assert found.subject == "status"
 
 
 def test_classes_in_another_order_are_put_in_ours():

@@ -117,17 +117,22 @@ def test_the_method_is_told():
     assert compare("roc_auc", ours, theirs, 0.01).method == "DeLong"
     assert compare("average_precision", ours, theirs, 0.01).method == "influence functions"
     assert compare("accuracy", ours, theirs, 0.01).method.startswith("McNemar, interval by Tango")
-    assert compare("accuracy", ours, ours, 0.01).method == "McNemar, exact, 0 rows differ"
+    labels = Answers(ours.actual, ours.predicted)
+    assert compare("accuracy", labels, labels, 0.01).method == "McNemar, exact, 0 rows differ"
     few = Answers(ours.actual[:90], ours.predicted[:90], ours.probabilities[:90])
     assert compare("f1", few, few, 0.01).method.startswith("paired permutation")
 
 
 def test_equal_accuracy_on_a_handful_of_rows_proves_nothing():
     """No row differs, and yet twenty rows cannot rule out a loss of a hundredth."""
-    said = of_chances(np.zeros(20), np.zeros(20))
-    assert compare("accuracy", said, said, 0.01).decision == "insufficient"
-    many = of_chances(np.zeros(2_000), np.zeros(2_000))
+    few, many = (Answers(np.zeros(n), np.zeros(n)) for n in (20, 2_000))
+    assert compare("accuracy", few, few, 0.01).decision == "insufficient"
     assert compare("accuracy", many, many, 0.01).decision == "not worse"
+
+
+def test_the_same_probabilities_on_every_row_are_one_model():
+    said = of_chances(np.zeros(20), np.linspace(0, 0.9, 20))
+    assert compare("accuracy", said, said, 0.01).decision == "not worse"
 
 
 def test_the_simulation_s_own_error_is_what_we_say():
