@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.config import ModelSettings
 from mlops.declare import Model, Task
 from mlops.exhibits import Exhibit
-from mlops.gates import fairness, segments
+from mlops.gates import fairness, importance, segments
 from mlops.gates.consistency import judge_consistency
 from mlops.gates.model import judge_finite
 from mlops.gates.weak_segments import judge_weak
@@ -82,4 +83,14 @@ def show(held: HeldOut, settings: ModelSettings) -> tuple[Exhibit, ...]:
     return (
         *segments.show(held.metric, held.answers, held.declared),
         *fairness.show(held.task, held.answers, held.protected, settings.fairness),
+    )
+
+
+def explain(held: HeldOut, ask: importance.Ask, classes: Sequence[Any], *, seed: int) -> tuple[Exhibit, ...]:
+    """What the answers hang on, and how they follow the features that matter most."""
+    found = importance.permuted(held.metric, ask, held.inputs, held.answers.actual, seed=seed)
+    top = [one.feature for one in found if one.value > 0]
+    return (
+        *importance.show(held.metric, found, len(held.inputs)),
+        *importance.dependence(ask, held.inputs, top, classes, seed=seed),
     )

@@ -96,6 +96,7 @@ def check_model(
         side = Refittable(estimator, model_inputs(rows.table, contract), contract)
         found = rejudged(found, side, rows, settings, rival)
     shown: list[Exhibit] = [*_curves(contract, holdout, champion, theirs), *_shown_close_up(held, settings)]
+    shown += _explained(estimator, held, contract, workspace.config.seed)
     findings = apply(found, workspace.config.severity)
     return Record(
         step="check-model",
@@ -227,6 +228,16 @@ def _whole(workspace: Workspace, assembled: Record) -> pd.DataFrame:
 
     sides = [workspace.frame(assembled.outputs[name]) for name in ("train", "holdout")]
     return pd.concat(sides, ignore_index=True)
+
+
+def _explained(estimator: Any, held: close_up.HeldOut, contract: Contract, seed: int) -> tuple[Exhibit, ...]:
+    """Importance and partial dependence; nothing where the answers cannot be judged."""
+
+    def ask(inputs: pd.DataFrame) -> Answers:
+        said = answers(estimator, inputs, contract)
+        return gate.coded(said.values, said.values, said.probabilities, contract.classes, contract.classes)
+
+    return () if held.problem() else close_up.explain(held, ask, contract.classes, seed=seed)
 
 
 def _curves(contract: Contract, holdout: _Side, champion: Champion | None, theirs: Answers | None) -> list[Exhibit]:
