@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import sqlite3
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,7 +18,7 @@ from mlops.adapters.ledger import Ledger
 from mlops.contract import Contract, Field
 from mlops.errors import OutsideError
 from mlops.release import Event, Manifest
-from mlops.verdict import Finding, Outcome, Record, Verdict
+from mlops.verdict import Finding, Outcome, Override, Record, Verdict
 
 FIELDS = (Field(name="amount", kind="float", nullable=False), Field(name="channel", kind="string", nullable=True))
 CONTRACT = Contract(
@@ -231,3 +232,21 @@ def test_a_database_whose_making_was_killed_is_made_anew(tmp_path, monkeypatch):
     done = subprocess.run([sys.executable, "-c", program, str(home)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (home / "mlflow.db.unfinished").exists()
+
+
+def test_overrides_and_their_ends_come_back_as_they_were_recorded(ledger):
+    now = datetime.now(UTC)
+    first = Override(
+        gate="model.floor",
+        subject="fraud",
+        until=str(now.date()),
+        reason="wörds, 'quotes' and more",
+        who="ada@lab",
+        at=now.isoformat(timespec="microseconds"),
+    )
+    long_ago = dataclasses.replace(first, subject="", at=(now - timedelta(days=200)).isoformat(timespec="microseconds"))
+    ended = dataclasses.replace(first, ended=True, at=(now + timedelta(seconds=1)).isoformat(timespec="microseconds"))
+    for one in (first, long_ago, ended):
+        ledger.override(one)
+    assert set(ledger.overrides()) == {first, long_ago, ended}
+    assert set(ledger.overrides(days=91)) == {first, ended}
