@@ -44,6 +44,7 @@ STRUCTS = {
     "[tool.mlops]": config.Config,
     "[tool.mlops.sources.NAME]": config.Source,
     "[tool.mlops.models.NAME]": config.ModelSettings,
+    "[tool.mlops.models.NAME.fairness]": config.Fairness,
     "[tool.mlops.environments.NAME]": config.Environment,
     "[tool.mlops.load]": config.Load,
     "[tool.mlops.package]": config.Packaging,
@@ -232,7 +233,8 @@ def test_the_declarations_of_the_documentation_are_found_and_fit_each_other(proj
     assert set(catalog.views) == {"customer_orders_v1"}
     assert set(catalog.on_demands) == {"amount_per_order_v1"}
     assert set(catalog.models) == {"returns_v1"}
-    assert set(catalog.checks) == {"refuses_nobody"}
+    own = {"refuses_nobody", "a_dearer_order_is_not_safer", "the_channel_alone_decides_nothing"}
+    assert set(catalog.checks) == own
     assert_own_tests_pass(root)
 
 
