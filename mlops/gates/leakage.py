@@ -24,7 +24,7 @@ KEY_TELLS = 0.4
 
 _A_KEY, _A_ROW_NUMBER, _A_DATE = "a key", "a row number", "a date"
 _LEAKAGE_ROWS = 20_000
-_KEY_ROWS = 100
+LEAST_ROWS = 100
 _UNIQUE = 0.95
 _LONGEST_KEY = 64
 _KEY_NAME = re.compile(r"(^|_)(id|uuid|guid|key|no|nr|number|index|row|rownum|instant)$", re.IGNORECASE)
@@ -73,7 +73,7 @@ def judge_identifiers(
     deepchecks looks at the declared key alone; what is meant here are inputs that nobody declared to be one.
     """
     n = len(train)
-    if n < _KEY_ROWS:
+    if n < LEAST_ROWS:
         reason = f"{n} training rows are too few to tell a key from a number"
         return (finding("identifier", Outcome.SKIPPED, reason, n=n, severity=Severity.WARN),)
     found = []
@@ -108,7 +108,7 @@ def _kind(values: pd.Series) -> str:
     import pandas as pd
 
     present = values.dropna()
-    if len(present) < _KEY_ROWS:
+    if len(present) < LEAST_ROWS:
         return ""
     if not pd.api.types.is_numeric_dtype(present.dtype):
         return _kind_of_words(present.astype(str))
