@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import expressions
-from mlops.adapters.rule_sql import COMPARISONS, bound_sql, name_sql, rule_sql, text_sql
+from mlops.adapters.row_order import backwards
+from mlops.adapters.rule_sql import COMPARISONS, bound_sql, name_sql, rule_sql, suspect_sql, text_sql
 from mlops.facts import LEVELS, Broken, Facts, Kind, Rule
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ MEMORY = "2GB"
 _ROW = "file_row_number"  # as DuckDB calls the position of a row in a Parquet file
 _SAMPLE = 20_000  # rows from which quantiles are taken
 _SHOWN, _LOOKED_AT = 5, 200
-_APART = ("repeated", "backwards", "false", *COMPARISONS)  # asked one by one, most of them only where it may matter
+_APART = ("missing", "repeated", "backwards", "false", *COMPARISONS)  # asked apart, and only where needed
 
 
 @contextmanager
@@ -79,22 +80,13 @@ class Aggregates:
 
     def measure(self, rules: Collection[Rule], *, scales: Collection[str] = ()) -> Facts:
         """Missing values and extremes of every column, which rules are broken by which rows, quantiles of `scales`."""
-        extremes = [f"count({c}), {_plain_extremes(c, kind)}" for c, kind in self._columns()]
+        extremes = [_extremes(name_sql(name), kind) for name, kind in self.kinds.items()]
         simple = [rule for rule in rules if rule.test not in _APART]
-        counts = [f"count(*) FILTER (WHERE {rule_sql(rule, self.kinds)})" for rule in simple]
-        levels = ", ".join(map(str, LEVELS))
-        picked = [f"FILTER (WHERE __picked AND {name_sql(n)} <> 0 AND isfinite({name_sql(n)}::DOUBLE))" for n in scales]
-        sampled = [
-            f"quantile_cont({name_sql(n)}::DOUBLE, [{levels}]) {p}, count(*) {p}"
-            for n, p in zip(scales, picked, strict=True)
-        ]
-        every = max(1, self.rows // _SAMPLE)
-        inner = f"SELECT *, hash({self._row}) % {every} = 0 AS __picked FROM {self._source}"
-        told = list(self._all(f"SELECT {', '.join([*extremes, *counts, *sampled]) or 'count(*)'} FROM ({inner})")[0])
+        counts = [f"count(*) FILTER (WHERE {suspect_sql(rule, self.kinds)})" for rule in simple]
+        told = list(self._all(f"SELECT {', '.join([*extremes, *counts]) or 'count(*)'} FROM {self._source}")[0])
         width = 3 * len(self.kinds)
         facts = {name: told[3 * k : 3 * k + 3] for k, name in enumerate(self.kinds)}
-        found = dict(zip(simple, told[width : width + len(simple)], strict=True))
-        rest = told[width + len(simple) :]
+        found = dict(zip(simple, told[width:], strict=True))
         broken, unanswered = self._broken(rules, found, facts)
         return Facts(
             missing={name: self.rows - present for name, (present, _, _) in facts.items()},
@@ -102,7 +94,7 @@ class Aggregates:
             highest={name: high for name, (_, _, high) in facts.items() if high is not None},
             broken=broken,
             unanswered=unanswered,
-            scales={n: (tuple(rest[2 * k]), rest[2 * k + 1]) for k, n in enumerate(scales) if rest[2 * k] is not None},
+            scales=self._scales(list(scales)),
         )
 
     def quantiles(self, column: str, levels: Sequence[float]) -> tuple[float, ...]:
@@ -165,6 +157,24 @@ class Aggregates:
         frame: pd.DataFrame = drawn.to_arrow_table().to_pandas()
         return frame
 
+    def _scales(self, names: Sequence[str]) -> dict[str, tuple[tuple[float, ...], int]]:
+        """Quantiles of a sample of rows that is the same each time; drawn by a hash, as every tenth row may be noon."""
+        import numpy as np
+
+        if not names:
+            return {}
+        wanted = ", ".join(f"{name_sql(name)}::DOUBLE" for name in names)
+        every = max(1, self.rows // _SAMPLE)
+        where = f"WHERE hash({self._row}) % {every} = 0" if every > 1 else ""
+        drawn = self._connection.sql(f"SELECT {wanted} FROM {self._source} {where}").to_arrow_table()
+        found = {}
+        for name, column in zip(names, drawn.columns, strict=True):
+            values = column.drop_null().to_numpy()
+            values = values[np.isfinite(values) & (values != 0)]
+            if values.size:
+                found[name] = (tuple(np.quantile(values, LEVELS).tolist()), int(values.size))
+        return found
+
     def _broken(
         self, rules: Collection[Rule], counted: Mapping[Rule, int], facts: Mapping[str, Any]
     ) -> tuple[dict[Rule, Broken], dict[Rule, str]]:
@@ -178,6 +188,8 @@ class Aggregates:
                 found[rule] = self._repeated(rule)
             elif rule.test == "backwards":
                 found[rule] = self._backwards(rule)
+            elif rule.test == "missing":
+                found[rule] = self._first(rule) if facts[rule.column][0] < self.rows else None
             elif rule.test == "false":
                 try:
                     found[rule] = self._first(rule)
@@ -226,30 +238,14 @@ class Aggregates:
 
     def _backwards(self, rule: Rule) -> Broken | None:
         """Rows whose time is before that of the row above, read in order, a batch at a time."""
-        import numpy as np
-        from pyarrow import compute, parquet
+        from pyarrow import parquet
 
         if isinstance(self._stored, Path):
             batches = parquet.ParquetFile(self._stored).iter_batches(columns=[rule.column])
         else:
             batches = self._stored.select([rule.column]).to_batches()
-        count, start, last = 0, 0, None
-        rows: list[tuple[int, str]] = []
-        for batch in batches:
-            column = batch.column(0)
-            where = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-            times = compute.drop_null(column).cast("timestamp[ns]", safe=False).cast("int64").to_numpy()
-            before = np.concatenate([times[:1] if last is None else [last], times[:-1]])
-            back = np.flatnonzero(times < before)
-            count += back.size
-            rows += [
-                (start + int(where[k]), str(compute.drop_null(column)[int(k)])) for k in back[: _SHOWN - len(rows)]
-            ]
-            start, last = start + len(column), times[-1] if times.size else last
+        count, rows = backwards((batch.column(0) for batch in batches), most=_SHOWN)
         return _told(count, rows) if count else None
-
-    def _columns(self) -> list[tuple[str, Kind]]:
-        return [(name_sql(name), kind) for name, kind in self.kinds.items()]
 
     def _all(self, query: str) -> list[Any]:
         return list(self._connection.execute(query).fetchall())
@@ -276,11 +272,11 @@ def _connected(scratch: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def _plain_extremes(column: str, kind: Kind) -> str:
+def _extremes(column: str, kind: Kind) -> str:
     if kind in ("text", "bool"):
-        return "NULL, NULL"
+        return f"count({column}), NULL, NULL"
     plain = "::VARCHAR" if kind == "time" else ""  # a time with a zone would need pytz to become a Python value
-    return f"min({column}){plain}, max({column}){plain}"
+    return f"count({column}), min({column}){plain}, max({column}){plain}"
 
 
 def _kind(name: str) -> Kind:

@@ -34,10 +34,17 @@ def rule_sql(rule: Rule, kinds: Mapping[str, Kind]) -> str:
         "any": f"{c} IS NOT NULL",
         "not whole": f"(NOT isfinite({c}::DOUBLE) OR {c} <> floor({c}::DOUBLE))",
         "not a number": f"{c} IS NOT NULL AND TRY_CAST({c} AS DOUBLE) IS NULL",
-        # Text of ASCII alone, as most is, has as many bytes as characters and needs no second look.
-        "garbled": f"strlen({c}) <> length({c}) AND regexp_matches({c}, {text_sql(_GARBLED)})",
-        "decimal comma": f"contains({c}, ',') AND regexp_matches({c}, {text_sql(_DECIMAL_COMMA)})",
+        "garbled": f"regexp_matches({c}, {text_sql(_GARBLED)})",
+        "decimal comma": f"regexp_matches({c}, {text_sql(_DECIMAL_COMMA)})",
     }[rule.test]
+
+
+def suspect_sql(rule: Rule, kinds: Mapping[str, Kind]) -> str:
+    """A condition that is cheap, and true for all rows that break a rule, and maybe for some others."""
+    c = name_sql(rule.column)
+    if rule.test == "garbled":
+        return f"strlen({c}) <> length({c})"  # text of ASCII alone, as most is, has as many bytes as characters
+    return f"contains({c}, ',')" if rule.test == "decimal comma" else rule_sql(rule, kinds)
 
 
 def bound_sql(rule: Rule, kinds: Mapping[str, Kind]) -> str:

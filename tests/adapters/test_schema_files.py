@@ -61,3 +61,14 @@ def test_a_check_that_pandera_does_not_know_is_refused():
     document = {"schema_type": "dataframe", "columns": {"x": {"checks": {"no_such_check": 1}}}}
     with pytest.raises(ValueError, match="pandera does not understand"):
         schema_files.failures(document, pd.DataFrame({"x": [1]}))
+
+
+def test_each_value_has_its_line(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "metadata:\n  constraints:\n  - a <= b\ncolumns:\n  a: {dtype: int64}\n  b:\n    checks:\n      ge: 3\n"
+    )
+    found = schema_files.lines(path)
+    assert found["columns", "b", "checks", "ge"] == 8
+    assert found["columns", "a", "dtype"] == 5
+    assert found["metadata", "constraints", "a <= b"] == 3

@@ -63,6 +63,23 @@ def test_skew_stops_and_integrity_is_skipped_with_that_reason(project, deepcheck
     assert "schema" in skipped[0].message
 
 
+def test_a_finding_names_file_and_line_where_the_committed_value_stands(project):
+    source(project, mixed())
+    later = mixed()
+    later.loc[3, "amount"] = 1e9
+    found = fired(source(project, later))["schema.range"]
+    place_ = next(p for p in found.next_step.replace(",", " ").split() if p.startswith("features/"))
+    file, line = place_.split(":")
+    assert "in_range" in (project.root / file).read_text().splitlines()[int(line) - 1]
+
+
+def test_the_integrity_sample_is_drawn_from_all_rows_and_says_of_how_many(project, deepchecks):
+    verdict = source(project, mixed(30_000), deepchecks)
+    one = next(f for f in verdict.findings if f.check == "deepchecks.integrity.DataDuplicates")
+    assert 18_000 < one.n < 22_000
+    assert "30,000" in one.message
+
+
 def test_checks_that_are_switched_off_are_said_to_be(project):
     verdict = source(project, mixed())
     assert any("deepchecks = false" in f.message for f in verdict.findings if f.outcome is Outcome.SKIPPED)
