@@ -299,5 +299,5 @@ def _binned(counts: Mapping[float, int] | None, edges: Sequence[float]) -> NDArr
 
 
 def _told(count: int, rows: Sequence[tuple[int, str]]) -> Broken:
-    values = tuple(dict.fromkeys(str(value)[:40] for _, value in rows))[:_SHOWN]
+    values = tuple(dict.fromkeys(str(value)[:80] for _, value in rows))[:_SHOWN]
     return Broken(int(count), tuple(int(row) for row, _ in rows[:_SHOWN]), values)

@@ -35,7 +35,7 @@ def judge(schema: Schema, table: Table, *, source: str) -> tuple[Finding, ...]:
     writer = Writer(schema, source, table.rows)
     if not table.rows:
         step = "look at the source's path, filters and query"
-        return (writer.found("empty", source, "the table has no rows", step=step, path=(), measured=0, threshold=1),)
+        return (writer.found("empty", source, "the table has no rows", step=step, path=None, measured=0, threshold=1),)
     facts = table.measure([*_rules(schema, table)], scales=[*_scaled(schema, table)])
     findings = [*_names(writer, table)]
     for name, column in schema.columns.items():
@@ -228,11 +228,12 @@ def _unit(writer: Writer, name: str, facts: Facts) -> Iterator[Finding]:
     if found is None or before is None:
         return
     median, was = now[len(now) // 2], before[len(before) // 2]
+    moved = f"by a factor of {found.factor:.4g}" if found.factor is not None else "alike"
     yield writer.found(
         "unit",
         name,
-        f"column {name!r} looks as if it came in another unit ({found.words}): every quantile moved by the same factor "
-        f"{found.factor:.4g}, the median from {was:.4g} to {median:.4g}",
+        f"column {name!r} looks as if it came in another unit ({found.words}): all of it moved {moved}, "
+        f"the median from {was:.4g} to {median:.4g}",
         step="convert it at the source",
         path=("metadata", "scales", name),
         measured=median,

@@ -25,22 +25,24 @@ class Writer:
     rows: int
 
     def found(
-        self, kind: str, subject: str, message: str, *, step: str, path: tuple[str, ...], **evidence: Any
+        self, kind: str, subject: str, message: str, *, step: str, path: tuple[str, ...] | None, **evidence: Any
     ) -> Finding:
-        """A finding that fires. `step` is what to do at the source; `path` where in the file the promise stands."""
-        place = self.schema.place(*path)
-        change = f"change {place}" if place else f"`mlops schema {self.source} --update`"
-        update = (
-            f" (or `mlops schema {self.source} --update`), and review the diff" if place else ", and review the diff"
-        )
+        """A finding that fires. `step` is what to do at the source; `path` where in the file the promise stands.
+
+        Without a path nothing in the schema can be changed to allow it.
+        """
         return Finding(
             check=f"schema.{kind}",
             outcome=Outcome.FAIL,
             subject=subject,
             message=message,
-            next_step=f"{step}; if that is meant, {change}{update}",
+            next_step=step if path is None else f"{step}; if that is meant, {self._change(path)}, and review the diff",
             **{"n": self.rows, **evidence},
         )
+
+    def _change(self, path: tuple[str, ...]) -> str:
+        place, update = self.schema.place(*path), f"`mlops schema {self.source} --update`"
+        return f"change {place} (or {update})" if place else update
 
     def of_rows(
         self, kind: str, subject: str, message: str, broken: Broken, *, path: tuple[str, ...], **more: Any

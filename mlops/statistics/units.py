@@ -54,9 +54,9 @@ _FIT, _AWAY = 0.1, 1.0  # for shifted scales, as shares of the spread: how well 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A conversion that explains today's quantiles: by how much the median moved, and in words."""
+    """A conversion that explains today's quantiles: its factor (None where it moves the zero as well), and in words."""
 
-    factor: float
+    factor: float | None
     words: str
 
 
@@ -107,7 +107,7 @@ def _shifted(old: np.ndarray, new: np.ndarray) -> Jump | None:
     for scale, offset, words in _SHIFTED:
         moved = np.abs(new - old).min() > _AWAY * spread
         if moved and np.abs(new - (scale * old + offset)).max() < 2 * _FIT * scale * spread:
-            return Jump(float(np.median(new) / np.median(old)) if np.median(old) else scale, words)
+            return Jump(None, words)
     return None
 
 
