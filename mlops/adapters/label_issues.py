@@ -7,7 +7,8 @@ thousand rows, threads that wait for each other cost more than they save.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,17 @@ _TREES = 90  # in all classes of a fold together
 _FEWEST_TREES = 9
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Within, fits and answers take one thread and say nothing."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
+
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@_alone()
 def probabilities(
     X: pd.DataFrame, codes: Positions, classes: Sequence[Any], *, seed: int, estimator: Any = None
 ) -> Floats:
@@ -47,6 +59,7 @@ def probabilities(
     return found
 
 
+@_alone()
 def numbers(X: pd.DataFrame, y: Floats, *, seed: int, estimator: Any = None) -> Floats:
     """Out-of-fold predictions of a regression, shape (rows,)."""
     from sklearn.model_selection import KFold
@@ -88,8 +101,5 @@ def _quick(rounds: int, seed: int, what: str) -> Any:
 
 def _fitted(estimator: Any, X: pd.DataFrame, y: NDArray[Any], rows: Positions) -> Any:
     from sklearn.base import clone
-    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore")
-        return clone(estimator).fit(X.iloc[rows], y[rows])
+    return clone(estimator).fit(X.iloc[rows], y[rows])
