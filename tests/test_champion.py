@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from mlops import champion
+from mlops.adapters.index import Index
 from mlops.errors import GateFailed
 from mlops.release import MANIFEST, PAYLOAD
 from mlops.serving.integrity import read_manifest
 from mlops.steps.deploy import deploy
-from mlops.verdict import Record
+from mlops.verdict import Outcome, Record
 from tests import small
 
 
@@ -94,3 +95,34 @@ def test_a_lost_champion_stops_the_run_with_a_sentence(harm, shop, release):
     with pytest.raises(GateFailed, match=release) as caught:
         small.go(shop)
     assert "restore" in caught.value.next_step
+
+
+def test_a_release_is_fitted_anew_by_cross_validation_out_of_what_its_training_recorded(shop):
+    """The whole way: two runs, the second judged by clones of both on the same folds."""
+    small.edit(
+        shop / "pyproject.toml", "margin = 0.2", 'margin = 0.2\nevidence = "cross-validation"\nfolds = 3\nrepeats = 2'
+    )
+    with (shop / "models" / "churn.py").open("a") as file:
+        file.write(small.SECOND)
+    ran = small.go(shop, "churn_v2", until="check-model")
+    verdict = ran.record("check-model:churn_v2").verdict
+    [found] = [one for one in verdict.findings if one.check == "model.champion"]
+    assert found.outcome is Outcome.PASS, found
+    assert "2 times 3-fold cross-validation" in found.message
+    assert "churn_v1-" in found.message
+
+
+def test_a_release_whose_training_was_cleaned_away_cannot_be_fitted_anew(shop, release):
+    workspace = small.opened(shop)
+    small.edit(
+        shop / "pyproject.toml", "margin = 0.2", 'margin = 0.2\nevidence = "cross-validation"\nfolds = 3\nrepeats = 2'
+    )
+    index = Index(workspace.home / "index.db")
+    fit = index.find(read_manifest(workspace.releases / release).records["train:churn_v1"])
+    workspace.objects.path(fit.outputs["model"]).unlink()
+    with (shop / "models" / "churn.py").open("a") as file:
+        file.write(small.SECOND)
+    verdict = small.go(shop, "churn_v2", until="check-model").record("check-model:churn_v2").verdict
+    [found] = [one for one in verdict.findings if one.check == "model.champion"]
+    assert found.outcome is Outcome.INSUFFICIENT
+    assert "not in this store" in found.message
