@@ -12,7 +12,7 @@ help:  ## show what there is to make
 run: .venv/ready .venv/gates  ## set everything up, and take the example's two models from data to a release live in staging
 	$(BIN)/mlops run fraud_v1 fraud_v2
 
-test: .venv/ready .venv/gates  ## set everything up, and run the tests; PYTEST="-k word" for some of them
+test: .venv/ready .venv/gates .venv/feast/ready  ## set everything up, and run the tests; PYTEST="-k word" for some of them
 	$(BIN)/python -m pytest $(PYTEST)
 
 lint: .venv/ready  ## check style, types, imports between layers and workflows
@@ -22,12 +22,15 @@ lint: .venv/ready  ## check style, types, imports between layers and workflows
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --persona=auditor --quiet .github
 
-bench: .venv/ready .venv/gates  ## measure beside the rivals, in one run
+bench: .venv/ready .venv/gates .venv/feast/ready  ## measure beside the rivals, in one run
 	$(BIN)/python -m benchmarks
 
 lock: .venv/ready  ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
 		--python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra feast --group dev --group feast --universal --generate-hashes \
+		--no-emit-index-url --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" \
+		--output-file requirements-feast.lock
 
 schema: .venv/ready  ## write the JSON schema of [tool.mlops] for editors anew
 	$(BIN)/python -c 'import json, mlops.config as c; print(json.dumps(c.pyproject_schema(), indent=2))' > mlops/config.schema.json
@@ -43,6 +46,13 @@ clean:  ## remove what was made here, the environment included
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -om1 "^uv==[0-9.]*" requirements.lock)"
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	touch $@
+
+# Feast needs an older pandas than ours, so the tests of that home, and they alone, run in an environment of its own.
+.venv/feast/ready: .venv/ready requirements-feast.lock
+	test -x .venv/feast/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv/feast
+	$(BIN)/uv pip install --python .venv/feast/bin/python --quiet --compile-bytecode --require-hashes -r requirements-feast.lock
+	$(BIN)/uv pip install --python .venv/feast/bin/python --quiet --no-deps --editable .
 	touch $@
 
 # deepchecks needs older libraries than ours, so it lives in an environment of its own (docs/decisions.md).

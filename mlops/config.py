@@ -62,10 +62,16 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     calibration: Share | None = None  # the largest calibration error; none: a warning from 0.05 on
     fairness: Fairness = Fairness()  # between groups of protected columns; without a limit these do not pass
     holdout: Share = 0.2
+    split: Annotated[str, Meta(pattern="^(entity:.+)?$")] = ""  # "entity:COLUMN": all rows of one value on one side
     min_rows: Count = 100
     params: dict[str, Any] = {}
     trials: Annotated[int, Meta(ge=0)] = 0  # of the search space; 0: no search
     seconds: Positive = 60.0
+
+    @property
+    def split_column(self) -> str | None:
+        """The column whose rows of one value stay on one side; None where time or content decides."""
+        return self.split.partition(":")[2] or None
 
 
 class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +103,16 @@ class Packaging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trusted: tuple[str, ...] = ()  # further types that a model file may hold, fully qualified
 
 
+class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where features are at home."""
+
+    home: Literal["embedded", "feast"] = "embedded"
+    repo: str = "feature_repo"  # Feast's repository: the folder of feature_store.yaml, or of feature_store.ENV.yaml
+    server: str = ""  # Feast's feature server, which services then read; {environment} stands for its name
+    seconds: Positive = 1.0  # for the feature server to answer a service
+    owner: str = ""  # whom Feast's registry names for the views
+
+
 ENVIRONMENTS = {"staging": Environment(port=3001), "production": Environment(port=3000)}
 
 
@@ -112,6 +128,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     severity: dict[str, Literal["fail", "retrain", "warn"]] = {}  # check -> what it does when it fires
     load: Load = Load()
     package: Packaging = Packaging()
+    store: Store = Store()
     deepchecks: bool = True
 
     def settings(self, family: str, name: str) -> ModelSettings:

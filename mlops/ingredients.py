@@ -89,8 +89,9 @@ def joined(workspace: Workspace, model: Model, records: Iterable[Record], settin
         "views": [declaration(view) for view in views],
         "computed": code(workspace, computed),
         "model": declaration(model),
-        "split": [settings.holdout, settings.min_rows],
+        "split": [settings.holdout, settings.min_rows, settings.split],
         "review": digest_of(workspace.root / review_file(model)),
+        **_home(workspace),
     }
 
 
@@ -120,6 +121,7 @@ def judged(
         "thresholds": thresholds,
         "model": declared,
         "champion": champion,
+        **_home(workspace),
         **_judging(workspace),
     }
 
@@ -173,6 +175,15 @@ def framework() -> str:
         if path.is_file() and "__pycache__" not in path.parts
     }
     return files.digest_bytes(msgspec.json.encode(listing))
+
+
+def _home(workspace: Workspace) -> Ingredients:
+    """Who joins, where it is not we: Feast's settings say by what."""
+    store = workspace.config.store
+    if store.home == "embedded":
+        return {}
+    file = workspace.root / store.repo / "feature_store.yaml"
+    return {"store": [store.home, digest_of(file)]}
 
 
 def _judging(workspace: Workspace) -> Ingredients:

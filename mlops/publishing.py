@@ -25,6 +25,7 @@ def publish_features(workspace: Workspace, index: Index, manifest: Manifest, onl
     """
     payload = folder(workspace.releases, manifest.release) / PAYLOAD
     contract = msgspec.json.decode((payload / CONTRACT).read_bytes(), type=Contract)
+    store = open_store(workspace, online.parent)
     for view in dict.fromkeys(stored.view for stored in contract.stored):
         built = index.latest("build-features", view)
         declared = workspace.catalog.views.get(view)
@@ -33,4 +34,10 @@ def publish_features(workspace: Workspace, index: Index, manifest: Manifest, onl
                 f"{manifest.release} reads {view}, which has not been computed on this machine",
                 next_step=f"compute it: `mlops run {manifest.model}`",
             )
-        open_store(workspace, online.parent).publish(declared, built.outputs["features"])
+        store.publish(declared, built.outputs["features"])
+    reads = {
+        view: [stored.column for stored in contract.stored if stored.view == view]
+        for view in dict.fromkeys(stored.view for stored in contract.stored)
+    }
+    if reads:
+        store.announce(manifest.model, reads, {"mlops.release": manifest.release, "mlops.code": manifest.code})

@@ -48,6 +48,7 @@ STRUCTS = {
     "[tool.mlops.environments.NAME]": config.Environment,
     "[tool.mlops.load]": config.Load,
     "[tool.mlops.package]": config.Packaging,
+    "[tool.mlops.store]": config.Store,
 }
 
 

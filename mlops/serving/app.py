@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import msgspec
 
+from mlops.errors import OutsideError
 from mlops.serving.host import Host
 from mlops.serving.metrics import CONTENT_TYPE, Metrics
 from mlops.serving.page import page
@@ -98,6 +99,11 @@ class Front:
         except Refused as refused:
             status = refused.status
             raise
+        except OutsideError:
+            # The log names the store and the reason; an address inside is not the caller's matter.
+            _logger.exception("%s could not read its stored features", release.release)
+            status = 503
+            raise Refused(503, "the stored features cannot be read now; try again") from None
         except Exception:
             # A fault of the release's own code: the log gets the trace, the caller does not.
             _logger.exception("%s could not answer", release.release)

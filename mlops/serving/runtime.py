@@ -20,7 +20,7 @@ from mlops.serving.predictors import Columns, Prediction, load_predictor
 from mlops.serving.refusal import Refused
 from mlops.serving.requests import Decoder, Row
 from mlops.serving.table import Table, compute, kinds, model_columns, request_columns, stored_columns
-from mlops.stores.online import OnlineReader
+from mlops.stores.reading import open_reader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class LoadedRelease:
         self.decoder = Decoder(self.contract, most_rows=MOST_ROWS)
         self.golden = read_golden(payload)
         self._predictor = load_predictor(payload, self.contract)
-        self._online = OnlineReader(online) if online is not None else None
+        self._online = open_reader(online, self.contract) if online is not None else None
         self._code = ReleaseCode(source) if self.contract.computed else None
         self._computed: list[Callable[..., Any]] = [
             self._code.function(one.module, one.name) for one in self.contract.computed if self._code is not None
@@ -51,7 +51,8 @@ class LoadedRelease:
     @property
     def slow(self) -> bool:
         """Whether one row takes milliseconds, so that it must not be computed in the event loop."""
-        return bool(self._computed) or not self._predictor.fast
+        asks = self._online is not None and self._online.slow and bool(self.contract.stored)
+        return asks or bool(self._computed) or not self._predictor.fast
 
     def answer(self, rows: Sequence[Row], stored: Stored | None = None) -> list[dict[str, Any]]:
         """One answer per row: `prediction`, `probability` or `probabilities`, and `release`; never a non-finite number.

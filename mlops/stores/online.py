@@ -98,6 +98,8 @@ class OnlineReader:
     A store, view or key that is not there reads as MISSING, a value past its time to live as EXPIRED; both are empty.
     """
 
+    slow = False  # microseconds: well done in an event loop
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._own = threading.local()

@@ -1,4 +1,4 @@
-"""What a feature store can do, whichever its home: seven verbs, and the rule that makes training equal serving.
+"""What a feature store can do, whichever its home: eight verbs, and the rule that makes training equal serving.
 
 **The rule of time.** A row at time T sees, of an entity's rows that had happened *and* were known strictly before T
 (`timestamp < T` and `created < T`), the one with the newest `timestamp`; of several with the same one, the one that
@@ -110,4 +110,8 @@ class FeatureStore(Protocol):
 
     def prune(self, keep: Collection[str]) -> tuple[str, ...]:
         """Take every view but those named offline from the requests' reach; gives the names of those removed."""
+        ...
+
+    def announce(self, model: str, reads: Mapping[str, Sequence[str]], tags: Mapping[str, str]) -> None:
+        """Let others see which columns of which views a model version reads; where nobody looks, nothing is done."""
         ...

@@ -7,6 +7,7 @@ from pathlib import Path
 from mlops.config import Environment
 from mlops.errors import NothingToDo, UsageError, nearest
 from mlops.release import MANIFEST
+from mlops.stores import online_file
 from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Target
 from mlops.workspace import Workspace
@@ -28,7 +29,12 @@ def target(workspace: Workspace, name: str) -> Target:
 def local(workspace: Workspace, name: str) -> LocalTarget:
     """An environment on this machine."""
     settings = environment(workspace, name)
-    return LocalTarget(workspace.environments / name, workspace.releases, keep=settings.keep)
+    return LocalTarget(
+        workspace.environments / name,
+        workspace.releases,
+        keep=settings.keep,
+        online_name=online_file(workspace.config),
+    )
 
 
 def release(workspace: Workspace, name: str) -> str:

@@ -25,7 +25,7 @@ from mlops.release import CONTRACT, PAYLOAD, Event
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import POINTER, Ack, Pointer, read_acks, read_pointer, write_pointer
 from mlops.stores.online import FILE as ONLINE
-from mlops.stores.online import published
+from mlops.stores.reading import published
 from mlops.targets import history
 from mlops.targets.lock import environment_lock
 from mlops.targets.protocol import Health, Moved, Order, Prepare, Standing
@@ -37,12 +37,16 @@ _BACK_SECONDS = 10.0  # for the workers to return to the old release
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """An environment on this machine: its folder, the folder of releases, and how long workers may take."""
+    """An environment on this machine: its folder, the folder of releases, and how long workers may take.
+
+    `online_name` is that of the file in the folder by which services read stored features (`stores.online_file`).
+    """
 
     folder: Path
     releases: Path
     keep: int = 5
     patience: float = 60.0
+    online_name: str = ONLINE
 
     @property
     def environment(self) -> str:
@@ -51,8 +55,8 @@ class LocalTarget:
 
     @property
     def online(self) -> Path:
-        """The online store that its services read."""
-        return self.folder / ONLINE
+        """The file of its online store, or that says where it is; its services read it."""
+        return self.folder / self.online_name
 
     def move(self, order: Order, *, prepare: Prepare | None = None) -> Moved:
         """Bring the release live. Refused when it is not whole, undone when a worker refuses it."""
