@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops.adapters.pytest_run import Ran
+from mlops.adapters.pytest_run import Ran, Tested
 from mlops.declare import FeatureView
 from mlops.faults.bench import Bench
 from mlops.faults.case import Case, sound
@@ -53,6 +53,9 @@ def cases(bench: Bench) -> Generator[Case]:
         check="features.other-process",
         judge=lambda: [_judge_elsewhere(first, sample(source, first.entity, event_time(first, models, source)))],
     )
+    failed = Tested(id="test_it", file="test_it.py", line=1, outcome="failed", message="planted", called=(first.name,))
+    failing = partial(judge_tests, Ran(tests=(failed,)), [first], bench.config.tests, found=True)
+    yield Case(fault="a test fails", check="features.tests", judge=failing)
     untested = partial(judge_tests, Ran(), [first], bench.config.tests, found=False)
     yield Case(fault="no test calls it", check="features.tested", judge=untested)
     yield sound(lambda: [finding for view in views for finding in judge(view, bench.table(view.source))])
@@ -92,6 +95,8 @@ def faults(view: FeatureView, rows: pd.DataFrame) -> dict[str, tuple[str, Featur
             "infinite values": ("values", lambda rows: changed(rows, lambda v: v.astype("float64") / 0 + np.inf)),
             "aligned by the wrong index": ("values", lambda rows: changed(rows, _misaligned)),
         }
+        if view.created:
+            broken["it reads what is not known yet"] = ("known-ahead", broken["it looks ahead"][1])
     if amounts:
         broken["it changes the frame it is given"] = ("mutation", lambda rows: _mutating(view, rows, amounts[0]))
     return {name: (check, dataclasses.replace(view, function=function)) for name, (check, function) in broken.items()}

@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import pickle
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -259,6 +260,15 @@ def files(canary: Path) -> dict[str, bytes]:
     """Every hostile file by name."""
     other = {"nothing": b"", "text": b"import os; os.system('touch x')", "noise": np.random.default_rng(0).bytes(4096)}
     return {**other, **_pickles(canary), **_archives(canary), **_schemas(canary)}
+
+
+def _kinds() -> tuple[str, ...]:
+    with tempfile.TemporaryDirectory() as place:
+        return tuple(files(Path(place) / "canary"))
+
+
+KINDS = _kinds()
+"""The names of the hostile files."""
 
 
 # -- ONNX ---------------------------------------------------------------------------------------------------------
