@@ -60,13 +60,14 @@ class Rows:
 
 
 def rows_of(table: pd.DataFrame, contract: Contract, model: Model, settings: ModelSettings, seed: int) -> Rows:
-    """The folds like the split of the table: windows in time where there is one, else equal rows on one side."""
+    """The folds like the split of the table: by entity where asked, windows in time, else equal rows on one side."""
     labels, shape = table[contract.label], (settings.folds, settings.repeats)
-    if contract.timestamp is not None:
+    if contract.timestamp is not None and settings.split_column is None:
         plan = ordered(moments(table[contract.timestamp]), int(model.label_delay.total_seconds() * 1e6), shape)
     else:
         strata = coded(labels, labels, None, contract.classes, ()).actual if contract.classes else None
-        plan = grouped(contents(table, [field.name for field in contract.fields]), strata, shape, seed=seed)
+        together = [settings.split_column] if settings.split_column else [field.name for field in contract.fields]
+        plan = grouped(contents(table, together), strata, shape, seed=seed)
     return Rows(table, labels, contract.classes, plan, seed)
 
 

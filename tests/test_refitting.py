@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,19 @@ def test_a_model_that_knows_its_rows_by_heart_knows_nothing_of_the_rows_that_it_
     right = np.concatenate([one.actual == one.predicted for one in found])
     assert 0.4 < right.mean() < 0.6
     assert right.size == 600
+
+
+def test_folds_follow_a_split_by_entity_also_where_there_is_a_time():
+    """Rows of a customer whom a clone was fitted on say nothing of a new one."""
+    random = np.random.default_rng(0)
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(300), unit="h")
+    who = random.integers(0, 40, 300)
+    table = pd.DataFrame({"a": random.normal(size=300), "y": random.integers(0, 2, 300), "who": who, "at": times})
+    contract = replace(CONTRACT, timestamp="at")
+    plan = rows_of(table, contract, risk_v1, ModelSettings(folds=5, repeats=2, split="entity:who"), 1).plan
+    assert len(plan.folds) == 10
+    for fold in plan.folds:
+        assert not set(who[fold.train]) & set(who[fold.test])
 
 
 def test_the_given_estimator_stays_as_it_is():

@@ -56,7 +56,7 @@ class Situation:
             "label": (self.task != "", "no model reads a label from this table"),
             "classes": (self.task in ("binary", "multiclass"), "the label is not a class"),
             "amounts": (self.task == "regression", "the label is not an amount"),
-            "timestamp": (self.timestamp, "the model declares no timestamp"),
+            "timestamp": (self.timestamp, "its sides are not split by time"),
             "no timestamp": (
                 not self.timestamp,
                 "rows are split by time, so whatever only follows time is of no use on the held-out rows",

@@ -100,9 +100,11 @@ def of_source(
     )
 
 
-def of_sides(contract: Contract, train: pd.DataFrame, holdout: pd.DataFrame, *, seed: int) -> Question:
-    """The train-test suite over the two sides of a model's table."""
-    timestamp = contract.timestamp if is_time(train, contract.timestamp) else None
+def of_sides(
+    contract: Contract, train: pd.DataFrame, holdout: pd.DataFrame, *, seed: int, split: str = "time"
+) -> Question:
+    """The train-test suite over the two sides of a model's table; by time they must follow each other, else not."""
+    timestamp = contract.timestamp if split == "time" and is_time(train, contract.timestamp) else None
     columns = [*(c.name for c in contract.columns), contract.label, *([timestamp] if timestamp else [])]
     sides = [_side(contract, side, columns, seed) for side in (train, holdout)]
     return Question(

@@ -17,7 +17,7 @@ from mlops.adapters.review_file import read as review_entries
 from mlops.config import ModelSettings
 from mlops.contract import Column, Computed, Contract, Field, FieldKind, Stored
 from mlops.declare import METRICS, Model, OnDemand, Task
-from mlops.errors import DeclarationError, GateFailed
+from mlops.errors import DeclarationError, GateFailed, nearest
 from mlops.gates.training_set import (
     judge_copies,
     judge_coverage,
@@ -294,6 +294,8 @@ def _field(name: str, values: pd.Series) -> Field:
 def _split(
     model: Model, table: pd.DataFrame, contract: Contract, settings: ModelSettings
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    if settings.split_column is not None:
+        return _split_by_entity(model, table, settings.split_column, settings.holdout)
     if model.timestamp is None:
         holdout = by_content(table, [f.name for f in contract.fields], settings.holdout)
         return ~holdout, holdout, {"kind": "content", "share": settings.holdout}
@@ -304,3 +306,21 @@ def _split(
     if train.any() and holdout.any():
         facts |= {"train_until": str(times[train].max()), "holdout_from": str(times[holdout].min())}
     return train, holdout, facts
+
+
+def _split_by_entity(
+    model: Model, table: pd.DataFrame, column: str, share: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    """Who is held out is drawn by a hash: an entity stays on its side when others come or go, on any machine."""
+    if column not in table or column == model.label:
+        raise DeclarationError(
+            f'{model.origin}: {model.name} is split by "entity:{column}", but '
+            + ("that is its label" if column == model.label else f"the source {model.source!r} has no such column"),
+            next_step=nearest(column, [str(name) for name in table.columns if name not in (model.label, ROW)]),
+        )
+    holdout = by_content(table, [column], share)
+    counts = {
+        side: int(table.loc[mask, column].nunique()) for side, mask in (("train", ~holdout), ("holdout", holdout))
+    }
+    facts = {"kind": "entity", "column": column, "share": share}
+    return ~holdout, holdout, {**facts, **{f"{side}_entities": count for side, count in counts.items()}}

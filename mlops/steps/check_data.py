@@ -86,7 +86,8 @@ def check_table(
     if deepchecks is None:
         found += suites.skipped("train_test", _SWITCHED_OFF)
     else:
-        asked = questions.of_sides(contract, train, holdout, seed=workspace.config.seed)
+        split = assembled.facts["split"]["kind"]
+        asked = questions.of_sides(contract, train, holdout, seed=workspace.config.seed, split=split)
         found += asked.findings(deepchecks.run(asked))
     verdict = Verdict(gate="check-data", subject=model.name, findings=apply(found, workspace.config.severity))
     metrics = _counts(verdict, len(train) + len(holdout))

@@ -19,6 +19,7 @@ from mlops.errors import GateFailed
 from mlops.gates import training
 from mlops.serving.predictors import Prediction, answers
 from mlops.statistics import metrics
+from mlops.statistics.split import contents
 from mlops.verdict import Finding, Record, Severity, Verdict
 from mlops.workspace import Workspace
 
@@ -244,7 +245,7 @@ def _search(
     """The best parameters within the budget; None where no search is declared or wanted."""
     if not job.model.search or not settings.trials:
         return None
-    inner, outer = (rows.take(side) for side in _split(job, table))
+    inner, outer = (rows.take(side) for side in _split(job, table, settings.split_column))
     fixed = {**job.model.params, **settings.params}
     failures: list[_Stopped] = []
 
@@ -271,12 +272,17 @@ def _no_score(job: _Job) -> Finding:
     )
 
 
-def _split(job: _Job, table: pd.DataFrame) -> tuple[Any, Any]:
-    """Positions to fit on and positions to compare on: the newest rows where there is a time, else at random."""
+def _split(job: _Job, table: pd.DataFrame, entity: str | None) -> tuple[Any, Any]:
+    """Positions to fit on and positions to compare on: other entities where asked, the newest rows, else at random."""
     import numpy as np
     from sklearn.model_selection import train_test_split
 
     labels = table[job.contract.label].to_numpy()
+    if entity is not None:
+        # Another hash than that of the held-out rows, which would put every entity that is left on one side.
+        apart = contents(table.assign(__inner=1.0), [entity, "__inner"]) < np.uint64(int(_INNER * 2**64))
+        if apart.any() and not apart.all():
+            return np.flatnonzero(~apart), np.flatnonzero(apart)
     if job.contract.timestamp is not None:
         order = np.argsort(table[job.contract.timestamp].to_numpy(), kind="stable")
         cut = int(len(order) * (1 - _INNER))

@@ -63,11 +63,11 @@ class ModelProject:
         (self.root / "models" / "risk.py").write_text(f"{head}{code}\n", encoding="utf-8")
         return self.workspace.catalog.models["risk_v1"]
 
-    def assemble(self, model: Model, frame: pd.DataFrame) -> Record:
+    def assemble(self, model: Model, frame: pd.DataFrame, settings: ModelSettings | None = None) -> Record:
         snapshot = Record(step="snapshot", subject="table", outputs={"data": self.workspace.put_frame(frame)})
         views, _ = self.workspace.catalog.pinned(model)
         features = {view.name: build_features(self.workspace, view=view, snapshot=snapshot) for view in views}
-        settings = ModelSettings(min_rows=4)
+        settings = settings or ModelSettings(min_rows=4)
         record = assemble(self.workspace, model=model, snapshot=snapshot, features=features, settings=settings)
         assert record.verdict is not None
         assert record.verdict.accepted, record.verdict.fired

@@ -150,6 +150,56 @@ def test_the_newest_rows_are_held_out_and_training_labels_were_known_by_then(pro
     assert record.metrics["gap"] == 6
 
 
+def test_by_entity_all_rows_of_one_stay_on_one_side_and_stay_there(project: Project) -> None:
+    table = payments(400).assign(customer=np.arange(400) % 40)
+    settings = ModelSettings(min_rows=4, split="entity:customer")
+    workspace, record = project.assemble(table, "label='fraud', timestamp='at', request=['amount']", settings)
+    train, holdout = sides(workspace, record)
+    assert len(train) + len(holdout) == 400
+    assert not set(train["customer"]) & set(holdout["customer"])
+    found = record.facts["split"]
+    assert (found["kind"], found["column"]) == ("entity", "customer")
+    assert found["train_entities"] + found["holdout_entities"] == 40
+    assert 2 <= found["holdout_entities"] <= 16
+    fewer = table[table["customer"] >= 10]
+    _, other = sides(*project.assemble(fewer, "label='fraud', timestamp='at', request=['amount']", settings))
+    assert set(other["customer"]) == {one for one in holdout["customer"] if one >= 10}
+
+
+def test_a_split_by_a_column_that_is_not_there_names_the_nearest(project: Project) -> None:
+    settings = ModelSettings(min_rows=4, split="entity:custmer")
+    with pytest.raises(DeclarationError, match='"entity:custmer", but the source') as caught:
+        project.assemble(payments(), "label='fraud', timestamp='at', request=['amount']", settings)
+    assert "customer" in caught.value.next_step
+
+
+def test_a_late_row_is_seen_by_the_rows_after_it_was_known_and_a_label_after_its_delay(project: Project) -> None:
+    project.write(
+        "features/late.py",
+        """
+        from mlops import feature_view
+
+        @feature_view(source="payments", entity="customer", timestamp="at", created="known_at", ttl="10d")
+        def last_v1(payments):
+            return payments[["customer", "at", "known_at", "amount"]].rename(columns={"amount": "last"})
+        """,
+    )
+    table = payments(60).assign(customer=1)
+    table["known_at"] = table["at"] + pd.to_timedelta(np.where(table.index % 4 == 1, 60, 0), unit="h")
+    declared = "label='fraud', timestamp='at', label_delay='7d', features=['last_v1'], request=['amount']"
+    workspace, record = project.assemble(table, declared)
+    train, holdout = sides(workspace, record)
+    for row in pd.concat([train, holdout]).itertuples():
+        known = table[
+            (table["known_at"] < row.at) & (table["at"] < row.at) & (table["at"] >= row.at - pd.Timedelta("10D"))
+        ]
+        expected = known["amount"].iloc[-1] if len(known) else np.nan
+        assert row.last == expected or (np.isnan(row.last) and np.isnan(expected))
+    assert pd.concat([train, holdout])["at"].min() == table["at"].min()  # a row without a match is kept
+    assert train["at"].max() <= holdout["at"].min() - pd.Timedelta("7D")
+    assert holdout["at"].max() <= table["at"].max() - pd.Timedelta("7D")
+
+
 def test_rows_without_a_label_or_a_time_are_left_out_and_counted(project: Project) -> None:
     frame = payments()
     frame.loc[[3, 4], "fraud"] = np.nan

@@ -208,6 +208,27 @@ def test_a_search_says_how_far_it_is(project: ModelProject) -> None:
     assert [line.partition(" best")[0] for line in said] == ["trial 1/3", "trial 2/3", "trial 3/3"]
 
 
+def test_a_search_compares_on_other_entities_where_the_table_is_split_by_them(project: ModelProject) -> None:
+    """The body learns customers by heart, which helps on their own rows alone."""
+    from mlops.config import ModelSettings
+    from mlops.steps.train import train
+
+    random = np.random.default_rng(0)
+    who = random.integers(0, 60, 900)
+    table = pd.DataFrame({"who": who, "x": random.normal(size=900), "y": np.where(random.permutation(60)[who] < 30, "yes", "no")})
+    tree = "DecisionTreeClassifier(max_leaf_nodes=params['k'])"
+    body = f"from sklearn.tree import DecisionTreeClassifier\nreturn {tree}.fit(X, y)"
+    model = project.declare(body, "label='y', search={'k': ('int', 100, 120)}")
+    scores = {}
+    for split in ("", "entity:who"):
+        settings = ModelSettings(trials=2, split=split)
+        assembled = project.assemble(model, table, settings=settings)
+        record = train(project.workspace, model=model, assembled=assembled, settings=settings, seed=1)
+        scores[split] = record.metrics["search_score"]
+    assert scores[""] > 0.95
+    assert scores["entity:who"] < 0.8
+
+
 def test_no_trials_is_no_search(project: ModelProject) -> None:
     model = project.declare(SEARCHED.replace("params['p']", "params.get('p')"), SEARCH)
     record = project.train(model, project.assemble(model, numbers()))
