@@ -88,9 +88,10 @@ def show(held: HeldOut, settings: ModelSettings) -> tuple[Exhibit, ...]:
 
 def explain(held: HeldOut, ask: importance.Ask, classes: Sequence[Any], *, seed: int) -> tuple[Exhibit, ...]:
     """What the answers hang on, and how they follow the features that matter most."""
-    found = importance.permuted(held.metric, ask, held.inputs, held.answers.actual, seed=seed)
-    top = [one.feature for one in found if one.value > 0]
-    return (
-        *importance.show(held.metric, found, len(held.inputs)),
-        *importance.dependence(ask, held.inputs, top, classes, seed=seed),
-    )
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
+
+    with threadpool_limits(1):  # many small calls beside other steps: threads that wait for each other cost tenfold
+        found = importance.permuted(held.metric, ask, held.inputs, held.answers.actual, seed=seed)
+        top = [one.feature for one in found if one.value > 0]
+        followed = importance.dependence(ask, held.inputs, top, classes, seed=seed)
+    return (*importance.show(held.metric, found, len(held.inputs)), *followed)

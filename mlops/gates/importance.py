@@ -30,6 +30,7 @@ SECONDS = 1.0
 """What the first call makes expect for all of them decides how many rows there are."""
 
 _FEWEST = 100
+_CALL_ROWS = 20_000
 _MOST_FEATURES = 20
 _DEPENDENCE_ROWS = 150
 _TOP = 4
@@ -66,16 +67,26 @@ def permuted(
     if not np.isfinite(whole):
         return []
     found = []
-    copies = pd.concat([some] * REPEATS, ignore_index=True)
-    for name in some.columns:
-        orders = [random.permutation(len(some)) for _ in range(REPEATS)]
-        shuffled = copies.assign(**{name: pd.concat([some[name].iloc[order] for order in orders]).to_numpy()})
-        said = ask(shuffled)
-        falls = np.array([whole - _value(metric, _part(said, k, len(some)), truth) for k in range(REPEATS)])
-        if np.isfinite(falls).all():
-            mean, width = float(falls.mean()), float(_T * falls.std(ddof=1) / np.sqrt(REPEATS))
-            found.append(Importance(feature=str(name), value=mean, low=mean - width, high=mean + width))
+    together = max(1, _CALL_ROWS // (REPEATS * len(some)))  # a call has a price of its own, however few its rows
+    names = list(some.columns)
+    for start in range(0, len(names), together):
+        asked = names[start : start + together]
+        said = ask(pd.concat([_shuffled(some, name, random) for name in asked], ignore_index=True))
+        for place, name in enumerate(asked):
+            parts = (_part(said, place * REPEATS + k, len(some)) for k in range(REPEATS))
+            falls = np.array([whole - _value(metric, part, truth) for part in parts])
+            if np.isfinite(falls).all():
+                mean, width = float(falls.mean()), float(_T * falls.std(ddof=1) / np.sqrt(REPEATS))
+                found.append(Importance(feature=str(name), value=mean, low=mean - width, high=mean + width))
     return sorted(found, key=lambda one: -one.value)
+
+
+def _shuffled(some: pd.DataFrame, name: str, random: np.random.Generator) -> pd.DataFrame:
+    """The rows as often as there are repeats, each time with the values of one column in another order."""
+    import pandas as pd
+
+    column = pd.concat([some[name].iloc[random.permutation(len(some))] for _ in range(REPEATS)])
+    return pd.concat([some] * REPEATS, ignore_index=True).assign(**{name: column.to_numpy()})
 
 
 def show(metric: str, important: Sequence[Importance], rows: int) -> tuple[Exhibit, ...]:
