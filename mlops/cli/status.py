@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_environments, opened, project
-from mlops.reports.words import counted, moment
+from mlops.reports.words import age, counted, moment
 
 
 @click.command("status", short_help=SUMMARIES["status"])
@@ -20,7 +20,7 @@ from mlops.reports.words import counted, moment
 @as_json
 @project
 def command(environments: tuple[str, ...], rows: int, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click's way
-    """Show what is live where, since when and by whom, and what runs.
+    """Show what is live where, since when and by whom, what runs, and how fresh its features are.
 
     \b
     Example:
@@ -41,6 +41,7 @@ def command(environments: tuple[str, ...], rows: int, as_json: bool, root: Path)
             click.echo("  nothing has been deployed here")
         for family in families:
             _show(family)
+        _show_views(record.facts["views"])
 
 
 def _show(family: Mapping[str, Any]) -> None:
@@ -59,6 +60,17 @@ def _show(family: Mapping[str, Any]) -> None:
         why = f"  ({event['reason']})" if event["reason"] else ""
         outcome = "" if event["outcome"] == "done" else f"  {event['outcome']}"
         click.echo(f"    {moment(event['at'])}  {event['action']:<8} {event['to']}  by {event['who']}{why}{outcome}")
+
+
+def _show_views(views: Sequence[Mapping[str, Any]]) -> None:
+    if views:
+        click.echo("  features")
+    width = max((len(view["view"]) for view in views), default=0)
+    for view in views:
+        newest = "no row" if view["newest"] is None else f"newest {age(view['age_seconds'])} old"
+        gone = "" if view["expired"] is None else f", {view['expired']:.0%} expired"
+        entities = f"{view['entities']:,} of {view['entity']}"
+        click.echo(f"    {view['view']:<{width}}  {entities}, {newest}{gone}, published {moment(view['published'])}")
 
 
 def _server(health: Mapping[str, Any]) -> str:

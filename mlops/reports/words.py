@@ -58,6 +58,14 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
 
 
+def age(value: float) -> str:
+    """`45 s`, `12 min`, `3 h`, `9 days`: how long ago, as far as a person cares."""
+    for unit, name in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if value >= 2 * unit:
+            return f"{value / unit:.0f} {name}"
+    return f"{value:.0f} s"
+
+
 def verdict_word(report: Report) -> str:
     """The outcome of a report; `stopped` where an error ended what no gate had refused."""
     return "stopped" if report.errors and report.outcome is Outcome.PASS else report.outcome.value

@@ -116,9 +116,9 @@ class Front:
         decoded = release.decoder.decode(body)
         if release.slow or len(decoded.rows) > _ROWS_IN_LOOP:
             loop = asyncio.get_running_loop()
-            answers = await loop.run_in_executor(self._beside, release.answer, decoded.rows)
+            answers = await loop.run_in_executor(self._beside, release.answer, decoded.rows, None, self._metrics.found)
         else:
-            answers = release.answer(decoded.rows)
+            answers = release.answer(decoded.rows, None, self._metrics.found)
         for answer in answers:
             answer["request_id"] = request_id
         return _encode(answers if decoded.many else answers[0]), len(answers)

@@ -23,7 +23,14 @@ class Metrics:
         self._seconds = Histogram(
             "mlops_request_seconds", "Seconds from body to answer", ["release"], registry=registry, buckets=_BUCKETS
         )
+        self._stored = Counter(
+            "mlops_stored_reads",
+            "Stored values asked for: found, missing, or past their time to live",
+            ["view", "outcome"],
+            registry=registry,
+        )
         self._of = cache(self._children)
+        self._reads_of = cache(self._reads)
 
     def count(self, release: str, status: int, rows: int, seconds: float) -> None:
         """Note one answered request."""
@@ -32,6 +39,12 @@ class Metrics:
         if rows:
             predicted.inc(rows)
         took.observe(seconds)
+
+    def found(self, view: str, hits: int, missing: int, expired: int) -> None:
+        """Note what a request found of a view: `hit`, `missing` and `expired` values."""
+        for counter, count in zip(self._reads_of(view), (hits, missing, expired), strict=True):
+            if count:
+                counter.inc(count)
 
     def text(self) -> bytes:
         """All of it as Prometheus reads it."""
@@ -45,3 +58,6 @@ class Metrics:
 
     def _children(self, release: str, status: int) -> tuple[Any, Any, Any]:
         return self._requests.labels(release, status), self._rows.labels(release), self._seconds.labels(release)
+
+    def _reads(self, view: str) -> tuple[Any, ...]:
+        return tuple(self._stored.labels(view, outcome) for outcome in ("hit", "missing", "expired"))

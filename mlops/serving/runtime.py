@@ -20,6 +20,7 @@ from mlops.serving.predictors import Columns, Prediction, load_predictor
 from mlops.serving.refusal import Refused
 from mlops.serving.requests import Decoder, Row
 from mlops.serving.table import Table, compute, kinds, model_columns, request_columns, stored_columns
+from mlops.stores.protocol import EXPIRED, MISSING
 from mlops.stores.reading import open_reader
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ MOST_ROWS = 10_000
 
 Stored = Sequence[Mapping[str, Any]]
 """For each row the stored features by their short names."""
+
+Tell = Callable[[str, int, int, int], None]
+"""Called with a view and how many of its values a request found, missed, and found too old."""
 
 
 class LoadedRelease:
@@ -54,14 +58,17 @@ class LoadedRelease:
         asks = self._online is not None and self._online.slow and bool(self.contract.stored)
         return asks or bool(self._computed) or not self._predictor.fast
 
-    def answer(self, rows: Sequence[Row], stored: Stored | None = None) -> list[dict[str, Any]]:
+    def answer(
+        self, rows: Sequence[Row], stored: Stored | None = None, tell: Tell | None = None
+    ) -> list[dict[str, Any]]:
         """One answer per row: `prediction`, `probability` or `probabilities`, and `release`; never a non-finite number.
 
-        `stored` stands in for the online store. Raises Refused (422) when the model gives no finite number.
+        `stored` stands in for the online store; `tell` hears what was found there.
+        Raises Refused (422) when the model gives no finite number.
         """
         table: Table = request_columns(rows, self.contract)
         if self.contract.stored:
-            values = self.read_stored(rows) if stored is None else stored
+            values = self.read_stored(rows, tell) if stored is None else stored
             table.update(stored_columns(values, self.contract))
         return self._encode(self._predict(table), self.contract, self.release)
 
@@ -87,7 +94,7 @@ class LoadedRelease:
             table[one.name] = compute(one, function, table, self._kinds)
         return model_columns(table, self.contract)
 
-    def read_stored(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    def read_stored(self, rows: Sequence[Row], tell: Tell | None = None) -> list[dict[str, Any]]:
         """The stored features of each row by short name, out of the online store; missing ones are None."""
         found: list[dict[str, Any]] = [{} for _ in rows]
         if self._online is None:
@@ -95,6 +102,9 @@ class LoadedRelease:
         now = time.time()
         for view, entity in dict.fromkeys((s.view, s.entity) for s in self.contract.stored):
             values = self._online.read(view, [row[entity] for row in rows], now)
+            if tell is not None:
+                missing, expired = sum(v is MISSING for v in values), sum(v is EXPIRED for v in values)
+                tell(view, len(values) - missing - expired, missing, expired)
             wanted = [(s.name, s.column) for s in self.contract.stored if (s.view, s.entity) == (view, entity)]
             for row, value in zip(found, values, strict=True):
                 row.update((name, value.get(column)) for name, column in wanted)

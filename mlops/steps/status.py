@@ -1,12 +1,16 @@
-"""`status`: what is live in an environment, since when, by whom and why, and what runs."""
+"""`status`: what is live in an environment, since when, by whom and why, what runs, and how fresh its features are."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.release import folder
-from mlops.serving.integrity import NotWhole, read_manifest
+from mlops.stores import online_file
+from mlops.stores.online import Published
+from mlops.stores.reading import expired, published
 from mlops.targets import chosen
 from mlops.verdict import Record
 
@@ -17,32 +21,44 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-def status(workspace: Workspace, *, environment: str, rows: int = 10) -> Record:
-    """Facts under `families`, one entry each: `standing`, `health`, and the newest `rows` events of `history`."""
+def status(workspace: Workspace, *, environment: str, rows: int = 10, now: float | None = None) -> Record:
+    """Facts under `families`, one entry each: `standing`, `health`, and the newest `rows` events of `history`.
+
+    Under `views` what is online of each feature view: `entities`, the newest row's time and its age at `now` (default:
+    now), the share of entities whose values are past their time to live, and when it was published.
+    """
     target = chosen.target(workspace, environment)
-    families = [_family(workspace, target, name, rows) for name in target.families()]
-    return Record(step="status", subject=environment, facts={"environment": environment, "families": families})
+    families = [_family(target, name, rows) for name in target.families()]
+    place = workspace.environments / environment / online_file(workspace.config)
+    moment = time.time() if now is None else now
+    views = [_view(place, one, moment) for one in published(place)]
+    facts = {"environment": environment, "families": families, "views": views}
+    return Record(step="status", subject=environment, facts=facts)
 
 
-def _overridden(workspace: Workspace, release: str | None) -> dict[str, str]:
-    """The gates whose "no" a person let pass for this release, with who, until when and why."""
-    place = folder(workspace.releases, release or "")
-    if not release or not place.is_dir():  # it was registered elsewhere
-        return {}
-    try:
-        evidence = read_manifest(place).evidence
-    except NotWhole:
-        return {}
-    return {gate: said for gate, said in evidence.items() if said.startswith("overridden")}
-
-
-def _family(workspace: Workspace, target: Target, name: str, rows: int) -> dict[str, Any]:
+def _family(target: Target, name: str, rows: int) -> dict[str, Any]:
     standing, health = target.standing(name), target.health(name)
     other = sorted({release for release in health.serving.values() if release != standing.live})
     return {
         "family": name,
         "standing": asdict(standing),
         "health": {**asdict(health), "serving_other": other},
-        "overridden": _overridden(workspace, standing.live),
         "history": [asdict(event) for event in target.history(name)[-rows:][::-1]],
     }
+
+
+def _view(place: Path, one: Published, now: float) -> dict[str, Any]:
+    gone = expired(place, one.view, now)
+    return {
+        "view": one.view,
+        "entity": one.entity,
+        "entities": one.rows,
+        "newest": None if one.newest is None else _iso(one.newest),
+        "age_seconds": None if one.newest is None else max(0.0, now - one.newest),
+        "expired": None if gone is None or not one.rows else gone / one.rows,
+        "published": _iso(one.published),
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -76,6 +76,11 @@ def published(place: Path) -> tuple[Published, ...]:
     return in_feast(open_feast(Path(read_address(place).repository)))
 
 
+def expired(place: Path, view: str, now: float) -> int | None:
+    """How many entities of a view are past their time to live; None where only a read of each could tell."""
+    return online.expired(place, view, now) if place.suffix != Path(FEAST).suffix else None
+
+
 def write_address(place: Path, address: Address) -> None:
     """Say at `place` where features are read; replaced as a whole."""
     write_atomically(place, msgspec.json.format(msgspec.json.encode(address)))

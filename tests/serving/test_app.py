@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -9,6 +10,8 @@ from mlops.release import PAYLOAD
 from mlops.serving.app import Front, Limits
 from mlops.serving.host import Host
 from mlops.serving.malformed import malformed
+from mlops.stores.online import FILE, publish
+from tests.serving.releases import VIEW
 
 OURS = ["/", "/predict", "/contract", "/metrics"]
 GOOD = b'{"customer_id": 1, "amount": 12.5}'
@@ -163,3 +166,18 @@ def test_every_malformed_request_is_refused(front, host):
         status, _, body = call(front, "POST", "/predict", case.body)
         assert 400 <= status < 500, case.name
         assert json.loads(body)["error"]
+
+
+def test_metrics_tell_what_was_found_missing_and_expired_by_view(made, tmp_path):
+    online = tmp_path / FILE
+    now = time.time()
+    rows = [{"customer_id": 1, "at": now - 10, "mean_7d": 1.0}, {"customer_id": 2, "at": now - 99, "mean_7d": 2.0}]
+    publish(online, VIEW, "customer_id", rows, 60.0, timestamp="at")
+    host = Host(made.releases / made.first / PAYLOAD, online)
+    host.load()
+    front = Front(inner, host=host)
+    asked = [{"customer_id": key, "amount": 12.5} for key in (1, 1, 2, 3, 4, 5)]
+    assert call(front, "POST", "/predict", json.dumps(asked).encode())[0] == 200
+    text = call(front, "GET", "/metrics")[2].decode()
+    for outcome, count in (("hit", 2), ("missing", 3), ("expired", 1)):
+        assert f'mlops_stored_reads_total{{outcome="{outcome}",view="{VIEW}"}} {count}.0' in text

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mlops.errors import OutsideError
-from mlops.stores.online import FILE, OnlineReader, forget, publish, published
+from mlops.stores.online import FILE, OnlineReader, Publication, forget, publish, publish_newest, published
 
 
 @pytest.fixture
@@ -90,13 +90,19 @@ def test_a_refused_publish_leaves_the_old_values(path: Path) -> None:
     assert OnlineReader(path).read("spend_v1", [1], 0.0) == [{"mean": 1.0}]
 
 
-def test_readers_of_many_threads_see_all_old_or_all_new_while_it_is_published(path: Path) -> None:
-    publish(path, "spend_v1", "customer", rows(dict.fromkeys(range(200), 0.0)))
+@pytest.mark.parametrize("count", [200, 1300])
+def test_readers_of_many_threads_see_all_old_or_all_new_while_it_is_published(path: Path, count: int) -> None:
+    """A read of many keys takes several statements, and still sees one state."""
+    publish(path, "spend_v1", "customer", rows(dict.fromkeys(range(count), 0.0)))
     reader, stop, torn, reads = OnlineReader(path), threading.Event(), [], []
 
     def read() -> None:
         while not stop.is_set():
-            seen = {row.get("mean") for row in reader.read("spend_v1", list(range(200)), 0.0)}
+            try:
+                seen = {row.get("mean") for row in reader.read("spend_v1", list(range(count)), 0.0)}
+            except Exception as error:  # noqa: BLE001 - a failure in a thread must reach the assertion
+                torn.append(error)
+                return
             reads.append(1)
             if len(seen) != 1 or None in seen:
                 torn.append(seen)
@@ -104,13 +110,53 @@ def test_readers_of_many_threads_see_all_old_or_all_new_while_it_is_published(pa
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for version in range(1, 11):
-        publish(path, "spend_v1", "customer", rows(dict.fromkeys(range(200), float(version))))
+    for version in range(1, 21):
+        publish(path, "spend_v1", "customer", rows(dict.fromkeys(range(count), float(version))))
     stop.set()
     for thread in threads:
         thread.join()
     assert not torn
     assert len(reads) > 10
+
+
+def test_two_that_publish_at_once_leave_the_newer_values(path: Path) -> None:
+    def publishing(versions: range) -> None:
+        for version in versions:
+            row = {"customer": 1, "at": float(version), "mean": float(version)}
+            publish(path, "spend_v1", "customer", [row], timestamp="at")
+
+    threads = [threading.Thread(target=publishing, args=(versions,)) for versions in (range(1, 40, 2), range(2, 41, 2))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert OnlineReader(path).read("spend_v1", [1], 0.0) == [{"mean": 40.0}]
+    assert published(path)[0].newest == 40.0
+
+
+def test_a_later_history_replaces_and_an_earlier_one_changes_nothing(path: Path) -> None:
+    def put(keys: dict, as_of: float | None, at: int = 5) -> None:
+        about = Publication(view="spend_v1", entity="customer", published=100.0, as_of=as_of)
+        publish_newest(path, about, [(key, at, at, {"mean": value}) for key, value in keys.items()])
+
+    def held() -> list:
+        return [row.get("mean") for row in OnlineReader(path).read("spend_v1", [1, 2, 3], 0.0)]
+
+    put({1: 1.0, 2: 2.0}, as_of=50.0)
+    put({1: 9.0, 3: 9.0}, as_of=49.0, at=9)
+    assert held() == [1.0, 2.0, None]
+    put({1: 3.0, 3: 4.0}, as_of=51.0, at=4)  # a withdrawn row: its entity's newest is older now
+    assert held() == [3.0, None, 4.0]
+    put({1: 5.0}, as_of=None, at=5)  # nobody said as of when: what is newer is added, nothing is taken away
+    put({3: 6.0}, as_of=None, at=3)
+    assert held() == [5.0, None, 4.0]
+
+
+def test_a_key_of_numpy_finds_its_row(path: Path) -> None:
+    publish(path, "spend_v1", "customer", rows({7: 1.5, "a": 2.5}))
+    keys = [np.int64(7), np.str_("a"), np.float64(7.0), True]
+    assert [row.get("mean") for row in OnlineReader(path).read("spend_v1", keys, 0.0)] == [1.5, 2.5, 1.5, None]
+    assert OnlineReader(path).read("spend_v1", [np.int64(7)], 0.0) == [{"mean": 1.5}]
 
 
 def test_the_service_can_import_it_without_pandas_or_duckdb() -> None:
