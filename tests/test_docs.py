@@ -76,7 +76,9 @@ def test_every_command_has_a_page_that_names_its_options_and_says_when_it_stops(
     assert text.startswith(f"# mlops {name}\n\n{SUMMARIES[name]}\n"), "the page begins with the command's summary"
     for heading in ("When it stops", "Options", "Example", "Where the result goes"):
         assert f"\n## {heading}\n" in text
-    for parameter in command_of(name).params:
+    called = command_of(name)
+    each = [called, *called.commands.values()] if isinstance(called, click.Group) else [called]
+    for parameter in [p for one in each for p in one.params]:
         if isinstance(parameter, click.Option):
             assert f"`{parameter.opts[0]}" in text, parameter.opts[0]
         else:
@@ -87,7 +89,9 @@ def test_every_command_has_a_page_that_names_its_options_and_says_when_it_stops(
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_a_page_names_no_option_that_the_command_does_not_have(name):
     section = (DOCS / f"{name}.md").read_text(encoding="utf-8").partition("## Options")[2].partition("\n## ")[0]
-    known = {option for p in command_of(name).params for option in p.opts} | {"--help"}
+    called = command_of(name)
+    each = [called, *called.commands.values()] if isinstance(called, click.Group) else [called]
+    known = {option for one in each for p in one.params for option in p.opts} | {"--help"}
     assert set(re.findall(r"`(--[a-z-]+)", section)) <= known
 
 
@@ -126,7 +130,10 @@ def test_every_command_that_the_documentation_types_exists_with_its_options():
             if not name.islower():
                 continue  # `mlops …`, or a placeholder
             assert name in {*SUMMARIES, "ui"}, f"{page.name}: mlops {line}"
-            known = {option for p in command_of(name).params for option in p.opts} | {"--help", "-h"}
+            called = command_of(name)
+            verb = next((word for word in words[1:] if isinstance(called, click.Group) and word in called.commands), "")
+            called = called.commands[verb] if isinstance(called, click.Group) and verb else called
+            known = {option for p in called.params for option in p.opts} | {"--help", "-h"}
             assert {word for word in words if word.startswith("--")} <= known, f"{page.name}: mlops {line}"
 
 

@@ -40,7 +40,10 @@ _KEYS_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A view as Feast is told of it; `path` is the Parquet file of its history, `columns` its features."""
+    """A view as Feast is told of it; `path` is the Parquet file of its history, `columns` its features.
+
+    `described` says what some of the columns mean.
+    """
 
     name: str
     entity: str
@@ -53,6 +56,7 @@ class Described:
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    described: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +270,10 @@ def _view(view: Described) -> feast.FeatureView:
         name=view.name,
         entities=[_entity(view)],
         ttl=view.ttl or timedelta(0),  # 0 is for ever
-        schema=[feast.Field(name=name, dtype=kinds[kind]) for name, kind in columns.items()],
+        schema=[
+            feast.Field(name=name, dtype=kinds[kind], description=view.described.get(name, ""))
+            for name, kind in columns.items()
+        ],
         source=feast.FileSource(
             name=f"{view.name}_history",
             path=view.path,

@@ -24,6 +24,7 @@ SUMMARIES = {
     "report": "Write what the last run found as a page.",
     "lineage": "Show what a release was made of.",
     "plan": "Show what a change affects.",
+    "features": "Work with the stored features.",
     "review": "List labels that are likely wrong, for people to correct.",
     "schema": "Infer or update the committed schema of a source.",
     "selftest": "Plant faults and demand that every gate fires.",

@@ -210,6 +210,7 @@ class FeastStore:
             created=view.created,
             ttl=view.ttl,
             columns=columns_of(view, kinds),
+            described=dict(view.columns),
             path=stored.whole(),
             description=view.doc,
             owner=self._owner,

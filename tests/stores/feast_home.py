@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
+from feast import FeatureStore
 
 from mlops.adapters.feast import open_feast
 from mlops.adapters.objects import ObjectStore
@@ -405,6 +406,18 @@ class TestProject:
         newest = payments().query("customer_id == 3")["amount"].mean()
         (row,) = loaded.read_stored(loaded.decoder.convert([{"customer_id": 3, "amount": 5.0}]))
         assert row == {"mean": pytest.approx(newest)}
+
+    def test_feast_apply_accepts_what_is_exported_and_joins_with_it(self, ran, tmp_path):
+        done = small.mlops(ran[0], "features", "export", "--to", "feast", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        feast = [str(Path(sys.executable).with_name("feast")), "-c", str(tmp_path)]
+        applied = subprocess.run([*feast, "apply"], capture_output=True, text=True, check=False)
+        assert applied.returncode == 0, applied.stdout + applied.stderr
+        assert open_feast(tmp_path / "feature_store.yaml").services() == {"fraud_v1": {"customer_spend_v1": ("mean",)}}
+        store = FeatureStore(str(tmp_path))
+        asked = pd.DataFrame({"customer_id": [3], "event_timestamp": [pd.Timestamp.now("UTC")]})
+        found = store.get_historical_features(asked, store.get_feature_service("fraud_v1")).to_df()
+        assert found["mean"].tolist() == [pytest.approx(payments().query("customer_id == 3")["amount"].mean())]
 
     def test_the_same_run_again_computes_nothing(self, ran):
         assert small.go(ran[0]).computed == []
