@@ -67,7 +67,7 @@ def within(predict: Predict, rows: pd.DataFrame, low: float, high: float, *, all
     rows = _spread(rows)
     answers = np.asarray(_answers(predict, rows), dtype=np.float64)
     outside = ~((answers >= low) & (answers <= high))
-    broken = outside if outside.ndim == 1 else outside.any(axis=1)
+    broken: NDArray[np.bool_] = outside if outside.ndim == 1 else np.any(outside, axis=1)
     said = f"answers outside of {low:g} to {high:g}"
     return _finding("within", rows, broken, allowed=allowed, said=said, shown=(answers,))
 
