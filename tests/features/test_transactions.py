@@ -66,3 +66,19 @@ def test_an_amount_is_measured_against_the_customers_own_mean() -> None:
     amount, mean = pd.Series([30.0, 30.0, 30.0, 900.0]), pd.Series([10.0, 0.0, None, 1.0])
     for feature in (amount_over_mean_v1, amount_over_mean_v2):
         assert feature(amount, mean).fillna(-1).tolist() == [3.0, -1, -1, 100.0]
+
+
+def test_windows_end_to_the_minute() -> None:
+    payments = frame("""
+        event_time        customer_id  terminal_id  amount  is_fraud
+        2024-01-01T09:00  1            50           10.0    1.0
+        2024-01-08T08:59  1            51           20.0    0.0
+        2024-01-08T09:00  1            51           30.0    0.0
+        2024-01-15T08:59  2            50           40.0    0.0
+        2024-01-15T09:00  3            50           50.0    0.0
+    """)
+    spend, risk = customer_spend_v1(payments), terminal_risk_v1(payments)
+    assert at(spend, "customer_id", 1, "2024-01-08T08:59")["count_7d"] == 2
+    assert at(spend, "customer_id", 1, "2024-01-08T09:00")["count_7d"] == 2, "the first payment is a week ago"
+    assert at(risk, "terminal_id", 50, "2024-01-15T08:59")["fraud_share_7d"] == 1.0
+    assert at(risk, "terminal_id", 50, "2024-01-15T09:00")["payments_7d"] == 0, "two weeks ago is too long ago"

@@ -8,7 +8,7 @@ import pytest
 
 from mlops import feature_view
 from mlops.gates.properties import ROWS, ROWS_EACH, sample
-from mlops.gates.trying import difference
+from mlops.gates.trying import CLOSE, difference
 
 
 @feature_view(source="payments", entity="customer", timestamp="at")
@@ -68,3 +68,27 @@ def test_a_difference_says_where_and_what(other: object, words: str) -> None:
 
 def test_the_last_digits_of_a_sum_are_no_difference() -> None:
     assert difference(spend_v1, table(), table(x=[1.0 + 1e-13, np.nan, 3.0]), tolerance=1e-9) is None
+
+
+def of(values: list[float]) -> pd.DataFrame:
+    at = pd.date_range("2024-01-01", periods=len(values), freq="h")
+    return pd.DataFrame({"customer": 1, "at": at, "x": values})
+
+
+def test_a_rounded_value_may_fall_on_the_other_side_of_a_half() -> None:
+    """A mean of 58.135 is 58.14 or 58.13, by the order in which it was summed: honest functions round."""
+    values = [round(1.01 * n, 2) for n in range(400)]
+    assert difference(spend_v1, of(values), of([*values[:-1], round(values[-1] + 0.01, 2)]), tolerance=CLOSE) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "others"),
+    [
+        ([round(1.01 * n, 2) for n in range(400)], [round(1.01 * n + 0.01 * (n % 9 == 0), 2) for n in range(400)]),
+        ([round(1.01 * n, 2) for n in range(400)], [round(1.01 * n + 0.02 * (n == 9), 2) for n in range(400)]),
+        ([float(n) for n in range(400)], [float(n + (n == 9)) for n in range(400)]),
+    ],
+    ids=["often", "by more than a unit", "a count"],
+)
+def test_any_other_difference_of_rounded_values_is_one(values: list[float], others: list[float]) -> None:
+    assert difference(spend_v1, of(values), of(others), tolerance=CLOSE) is not None
