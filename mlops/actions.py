@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from mlops import champion, ingredients, keys
+from mlops import champion, ingredients, keys, pins
 from mlops.adapters.deepchecks import Deepchecks
 from mlops.adapters.index import Index
 from mlops.adapters.sources import fingerprint
@@ -28,8 +28,9 @@ from mlops.declare import FeatureView, Model, duration
 from mlops.errors import GateFailed, OutsideError
 from mlops.execution import Observer, Records
 from mlops.gates.overrides import in_force, overridable, overridden
+from mlops.gates.pinned import judge as judge_pinned
 from mlops.gates.severities import apply
-from mlops.publishing import publish_features
+from mlops.publishing import publish_features, publish_retained
 from mlops.recording import Push, Recorder
 from mlops.refitting import NotRefitted, Refittable
 from mlops.release import Manifest
@@ -49,6 +50,7 @@ from mlops.steps import (
 )
 from mlops.steps.check_model import Champion
 from mlops.targets import chosen
+from mlops.targets.protocol import MOVES
 from mlops.verdict import Override, Record
 from mlops.workspace import Workspace
 
@@ -60,10 +62,11 @@ _WITHOUT_CHECKS = ("snapshot", "check-features", "build-features", "assemble", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is asked for: these models, up to this step, deployed there."""
+    """What is asked for: these models and views, up to this step, deployed there."""
 
     command: str
-    models: tuple[Model, ...]
+    models: tuple[Model, ...] = ()
+    views: tuple[FeatureView, ...] = ()
     until: str = "deploy"
     environment: str | None = None
     reason: str = ""
@@ -155,6 +158,8 @@ class Actions:
         """Test every view and on-demand feature."""
         catalog = self.workspace.catalog
         sources = tuple(dict.fromkeys(view.source for view in catalog.views.values()))
+        releases, unknown = pins.retained(self.workspace)
+        pinned = judge_pinned(pins.changed(self.workspace, releases), unknown)
         return Action(
             version=check_features.VERSION,
             run=lambda done: check_features.check_features(
@@ -162,8 +167,9 @@ class Actions:
                 views=tuple(catalog.views.values()),
                 on_demands=tuple(catalog.on_demands.values()),
                 snapshots={name: done[f"snapshot:{name}"] for name in sources},
+                pinned=pinned,
             ),
-            ingredients=lambda done: ingredients.tested(self.workspace, catalog, done.values()),
+            ingredients=lambda done: ingredients.tested(self.workspace, catalog, done.values(), pinned),
         )
 
     def check_source(self, source: str) -> Action:
@@ -342,26 +348,37 @@ class Actions:
         release = f"register:{model.name}"
         return Action(
             version=deploy.VERSION,
-            run=lambda done: self._live(model, environment, str(done[release].facts["release"])),
+            run=lambda done: self._live(model, environment, str(done[release].facts["release"]), done),
             ingredients=None,
             recorded=False,
         )
 
-    def _live(self, model: Model, environment: str, release: str) -> Record:
+    def _live(self, model: Model, environment: str, release: str, done: Records) -> Record:
         why = self._left_alone(model, environment, release)
         if why:
             facts = {"environment": environment, "release": "", "changed": False}
-            return Record(step="deploy", subject=model.name, facts={**facts, "summary": f"{environment}: {why}"})
+            said = f"{environment}: {why}{_stale(self._refreshed(environment, done))}"
+            return Record(step="deploy", subject=model.name, facts={**facts, "summary": said})
+        left: dict[str, str] = {}
         record = deploy.deploy(
             self.workspace,
             environment=environment,
             release=release,
             reason=self.wish.reason,
-            prepare=lambda manifest, online: publish_features(self.workspace, self.index, manifest, online),
+            prepare=lambda manifest, online: left.update(
+                publish_features(self.workspace, self.index, manifest, online, done=done)
+            ),
         )
+        if not record.facts["changed"]:
+            left = self._refreshed(environment, done)
         how = "is live" if record.facts["changed"] else "was live already"
-        facts = {**record.facts, "summary": f"{environment}: {release} {how}"}
+        facts = {**record.facts, "summary": f"{environment}: {release} {how}{_stale(left)}"}
         return dataclasses.replace(record, subject=model.name, facts=facts)
+
+    def _refreshed(self, environment: str, done: Records) -> dict[str, str]:
+        """Bring what an environment's releases read up to date, though none of them moves."""
+        online = chosen.local(self.workspace, environment).online
+        return publish_retained(self.workspace, self.index, online, done=done)
 
     def _left_alone(self, model: Model, environment: str, release: str) -> str:
         """Why a release that has been live is not brought back by a run; "" where it is to go live.
@@ -369,7 +386,8 @@ class Actions:
         What a person rolled back stays so until a person deploys it again, and of several versions of one
         wish only the newest returns.
         """
-        events = [e for e in chosen.target(self.workspace, environment).history(model.family) if e.outcome == "done"]
+        history = chosen.target(self.workspace, environment).history(model.family)
+        events = [e for e in history if e.outcome == "done" and e.action in MOVES]
         if not any(event.to == release for event in events) or events[-1].to == release:
             return ""
         if events[-1].action == "rollback":
@@ -380,13 +398,24 @@ class Actions:
         return ""
 
     def views(self) -> tuple[FeatureView, ...]:
-        """The views that the wished models read, and those that their champions do and that are still declared."""
+        """The wished views, those that the wished models read, and those that their champions do, if still declared."""
         declared = self.workspace.catalog.views
-        views = {v.name: v for model in self.wish.models for v in self.workspace.catalog.pinned(model)[0]}
+        views = {v.name: v for v in self.wish.views}
+        views |= {v.name: v for model in self.wish.models for v in self.workspace.catalog.pinned(model)[0]}
         for model in self.wish.models:
             read = champion.views(self.workspace, model.family, self.wish.environment)
             views |= {name: declared[name] for name in read if name in declared}
         return tuple(views.values())
+
+    def kept(self) -> tuple[FeatureView, ...]:
+        """The views that retained releases read, so that they stay fresh; none where nothing is to be deployed.
+
+        Those of the wished families; where all families are wished, those of families that are no more too.
+        """
+        if self.wish.environment is None:
+            return ()
+        families = {model.family for model in self.wish.models}
+        return pins.kept(self.workspace, None if families >= set(self.workspace.catalog.families()) else families)
 
     def _settings(self, model: Model) -> ModelSettings:
         return self.workspace.config.settings(model.family, model.name)
@@ -435,6 +464,11 @@ def _fresh(settings: Source, root: Path) -> str | None:
     return keys.key_of(
         "source", {"settings": msgspec.to_builtins(settings), "code": code, "period": int(time.time() // age)}
     )
+
+
+def _stale(left: Mapping[str, str]) -> str:
+    """What is to be said of features that stay online as they are."""
+    return "".join(f"; {name} {why} and stays as it is online" for name, why in left.items())
 
 
 def _named(manifest: Manifest | None) -> str:

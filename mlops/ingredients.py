@@ -18,7 +18,7 @@ from mlops.closure import code_digest, code_files
 from mlops.config import ModelSettings
 from mlops.declare import CheckOn, Declared, FeatureView, Model
 from mlops.discover import Catalog
-from mlops.verdict import Record
+from mlops.verdict import Finding, Record
 from mlops.workspace import Workspace
 
 Ingredients = dict[str, Any]
@@ -42,8 +42,13 @@ def outputs(*records: Record) -> Ingredients:
     return {record.name: dict(record.outputs) for record in records}
 
 
-def tested(workspace: Workspace, catalog: Catalog, snapshots: Iterable[Record]) -> Ingredients:
-    """check-features: every view's and on-demand feature's code, the tests, the data they are tried on."""
+def tested(
+    workspace: Workspace, catalog: Catalog, snapshots: Iterable[Record], pinned: Iterable[Finding]
+) -> Ingredients:
+    """check-features: every view's and on-demand feature's code, the tests, the data they are tried on.
+
+    And what retained releases have against an edit, but not which releases these are: a deployment tests nothing anew.
+    """
     declared = [*catalog.views.values(), *catalog.on_demands.values()]
     return {
         "code": code(workspace, declared),
@@ -51,6 +56,7 @@ def tested(workspace: Workspace, catalog: Catalog, snapshots: Iterable[Record]) 
         "models": [[m.source, m.timestamp, m.label, str(m.label_delay)] for m in catalog.models.values()],
         "tests": _tests(workspace),
         "checks": _own(workspace, "features"),
+        "pinned": [msgspec.to_builtins(found) for found in pinned],
         **outputs(*snapshots),
     }
 

@@ -30,7 +30,8 @@ _JUDGING = ("check-features", "check-data", "check-model", "check-service")
 def tasks(actions: Actions) -> list[Task]:
     """Every task that the wish needs, each after what it reads."""
     wish, catalog = actions.wish, actions.workspace.catalog
-    views = actions.views()
+    compared, kept = actions.views(), actions.kept()
+    views = {view.name: view for view in (*compared, *kept)}.values()
     read = dict.fromkeys([*(m.source for m in wish.models), *(v.source for v in views)])
     tested = dict.fromkeys(v.source for v in catalog.views.values())  # features are tested whether a model reads them
     found = [_task("snapshot", name, actions.snapshot(name)) for name in dict.fromkeys([*read, *tested])]
@@ -41,7 +42,10 @@ def tasks(actions: Actions) -> list[Task]:
         for view in views
     ]
     for model in wish.models:
-        found += _of_model(actions, model, views)
+        found += _of_model(actions, model, compared)
+    if wish.environment is not None:
+        fresh = [name for view in kept for name in (f"build-features:{view.name}", f"check-data:{view.source}")]
+        found += [_deployed(actions, model, wish.environment, fresh) for model in wish.models]
     return _up_to(found, wish.until)
 
 
@@ -51,7 +55,7 @@ def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) ->
     table, fit, bento = f"assemble:{name}", f"train:{name}", f"package:{name}"
     built = [f"build-features:{view.name}" for view in views]  # the champion's too: it answers through its own
     earlier = _earlier(actions.wish, model)
-    found = [
+    return [
         _task(
             "assemble",
             name,
@@ -65,10 +69,16 @@ def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) ->
         _task("check-service", name, actions.check_service(model), needs=[bento]),
         _register(actions, model, pinned),
     ]
-    if actions.wish.environment is not None:
-        action = actions.deploy(model, actions.wish.environment)
-        found.append(_task("deploy", name, action, needs=[f"register:{name}"], after=earlier))
-    return found
+
+
+def _deployed(actions: Actions, model: Model, environment: str, fresh: list[str]) -> Task:
+    """The deployment publishes what other releases read too: `fresh` are the tasks that compute and judge it."""
+    pinned, _ = actions.workspace.catalog.pinned(model)
+    built = [f"build-features:{view.name}" for view in pinned]
+    needs = list(dict.fromkeys([f"register:{model.name}", *built, *fresh]))
+    return _task(
+        "deploy", model.name, actions.deploy(model, environment), needs=needs, after=_earlier(actions.wish, model)
+    )
 
 
 def _register(actions: Actions, model: Model, pinned: list[FeatureView]) -> Task:

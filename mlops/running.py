@@ -21,7 +21,7 @@ from mlops.workspace import Workspace
 
 def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, tuple[MlopsError, ...]]:
     """Do what is wished; gives the report, and the errors that stopped tasks."""
-    if not wish.models:
+    if not wish.models and not wish.views:
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
     validate(workspace.config.severity, own=workspace.catalog.checks)
     state = git.state(workspace.root)

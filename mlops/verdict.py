@@ -54,7 +54,8 @@ class Finding:
     `check` is a dotted name such as `schema.range`; `subject` a column, view or file; `segment` the part of
     the rows it is about, in words (`channel = 'online'`); `rows` the first rows concerned (positions in the table,
     or keys); `interval` a 95 % interval. An overridden finding says by which `override`, and what it had `found`.
-    A skipped check states its reason in `message`: a skip without a reason is not a pass.
+    A skipped check states its reason in `message`: a skip without a reason is not a pass. `detail` are lines that are
+    shown as they are, such as a diff.
     """
 
     check: str
@@ -69,6 +70,7 @@ class Finding:
     rows: tuple[int | str, ...] = ()
     segment: str = ""
     next_step: str = ""
+    detail: str = ""
     override: Override | None = None
     found: Outcome | None = None
 

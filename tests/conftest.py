@@ -48,3 +48,23 @@ def shop(released: tuple[Path, Ran], tmp_path: Path, monkeypatch: pytest.MonkeyP
     root = tmp_path / "elsewhere"
     shutil.copytree(released[0], root)
     return root
+
+
+@pytest.fixture(scope="session")
+def banked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """A small project with stored features, after a run of both versions. Leave it as it was: `bank` is a copy."""
+    from tests import bank, small
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        root = bank.written(tmp_path_factory.mktemp("banked") / "bank")
+        return root, small.go(root)
+
+
+@pytest.fixture
+def bank(banked: tuple[Path, Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small bank, in another folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / "elsewhere"
+    shutil.copytree(banked[0], root)
+    return root

@@ -39,13 +39,15 @@ class Index:
         """The record of a key, or None."""
         return self._one("select record from records where key = ?", key)
 
-    def latest(self, step: str, subject: str) -> Record | None:
-        """The newest record of a step on a subject, or None."""
-        return self._one(
-            "select record from records where step = ? and subject = ? order by at desc, rowid desc limit 1",
-            step,
-            subject,
-        )
+    def latest(self, step: str, subject: str, *, code: str | None = None) -> Record | None:
+        """The newest record of a step on a subject, made by this code where a digest is given; or None."""
+        query = "select record from records where step = ? and subject = ? order by at desc, rowid desc"
+        if code is None:
+            return self._one(f"{query} limit 1", step, subject)
+        with self._lock:
+            rows = self._database.execute(query, (step, subject)).fetchall()
+        records = (msgspec.json.decode(row[0], type=Record) for row in rows)
+        return next((record for record in records if record.facts.get("code") == code), None)
 
     def add(self, record: Record) -> None:
         """Remember a record under its key; the first one stays."""

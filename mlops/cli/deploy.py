@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import show, tell_the_ledger
 from mlops.cli.options import as_json, complete_environments, opened, project, why
+
+if TYPE_CHECKING:
+    from mlops.declare import FeatureView
+    from mlops.release import Manifest
+    from mlops.workspace import Workspace
 
 
 @click.command("deploy", short_help=SUMMARIES["deploy"])
@@ -45,15 +51,28 @@ def command(
     workspace = opened(root)
     name = release or _live_in(root, source, family)
     index = Index(workspace.home / "index.db")
-    record = deploy(
-        workspace,
-        environment=environment,
-        release=name,
-        reason=reason,
-        prepare=lambda manifest, online: publish_features(workspace, index, manifest, online),
-    )
+    left: dict[str, str] = {}
+
+    def prepare(manifest: Manifest, online: Path) -> None:
+        left.update(publish_features(workspace, index, manifest, online, build=lambda views: compute(workspace, views)))
+
+    record = deploy(workspace, environment=environment, release=name, reason=reason, prepare=prepare)
     show(record, as_json=as_json)
+    for view, fault in left.items():
+        click.echo(f"note: {view} {fault} and stays as it is online", err=True)
     tell_the_ledger(workspace, environment)
+
+
+def compute(workspace: Workspace, views: tuple[FeatureView, ...]) -> None:
+    """Compute views over the newest snapshots of their sources, as `mlops run` does; raises what stopped it."""
+    from mlops.actions import Wish
+    from mlops.cli.display import Display
+    from mlops.running import run
+
+    with Display() as display:
+        _, errors = run(workspace, Wish(command="deploy", views=views, until="build-features"), display)
+    if errors:
+        raise errors[0]
 
 
 def _live_in(root: Path, environment: str, family: str | None) -> str:

@@ -48,6 +48,9 @@ OURS: dict[str, Default] = {
     "features.restated": Default(_WARN, "training does not see what the requests of that time saw"),
     "features.label-delay": Default(_FAIL, "labels that are not known yet are not known at the request"),
     "features.row-wise": Default(_FAIL, "at the request a row comes alone"),
+    "features.pinned": Default(
+        _FAIL, "a release that can be returned to must find its features as they were; a lost one warns", graded=True
+    ),
     "features.missing": Default(_FAIL, "a new customer has no stored features"),
     "features.declared": Default(_WARN, "a project without features has nothing to test, and says so"),
     "training-set.label": Default(_FAIL, "nothing can be learnt from a label that never changes"),

@@ -68,7 +68,16 @@ def _bullet(verdict: Verdict, found: Finding) -> list[str]:
         lines.append(f"  - {_cell(let_pass(found))}")
     if found.next_step:
         lines.append(f"  - next: {_cell(found.next_step)}")
+    if found.detail:
+        lines += ["", *(f"  {line}".rstrip() for line in _fenced(found.detail)), ""]
     return lines
+
+
+def _fenced(detail: str) -> list[str]:
+    """Lines as they are, behind a fence that none of them can end."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", detail)), 3)
+    kind = "diff" if detail.startswith("--- ") else ""
+    return [f"{fence}{kind}", *detail.splitlines(), fence]
 
 
 def _tables(shown: Shown) -> list[list[str]]:

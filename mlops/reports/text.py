@@ -34,12 +34,14 @@ def render(report: Report, shown: Shown | None = None, *, width: int = 0) -> str
 
 
 def finding(found: Finding) -> Iterator[str]:
-    """A finding in two to five lines."""
+    """A finding in two to five lines, and its detail."""
     subject = f" {found.subject}" if found.subject else ""
     yield f"  {word(found):<12} {_one_line(f'{found.check}{subject}: {found.message}')}"
     for more in (evidence(found), let_pass(found), found.next_step and f"next: {found.next_step}"):
         if more:
             yield f"{'':{_INDENT}}{_one_line(more)}"
+    for detail in found.detail.splitlines():
+        yield f"{'':{_INDENT}}{detail}".rstrip()
 
 
 def _told(verdict: Verdict) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters import user_code
+from mlops.closure import code_digest
 from mlops.declare import FeatureView
 from mlops.errors import GateFailed, OutsideError
 from mlops.gates.features import judge_shape
@@ -16,7 +17,7 @@ from mlops.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 
 
 def build_features(workspace: Workspace, *, view: FeatureView, snapshot: Record) -> Record:
@@ -37,6 +38,7 @@ def build_features(workspace: Workspace, *, view: FeatureView, snapshot: Record)
         facts={
             "source": view.source,
             "entity": view.entity,
+            "code": code_digest(view, workspace.root),
             "columns": {name: {"missing": round(c.missing, 6), "mean": c.mean} for name, c in about.columns.items()},
             "oldest": about.oldest,
             "newest": about.newest,

@@ -26,7 +26,7 @@ from mlops.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +46,11 @@ def check_features(
     views: Sequence[FeatureView],
     on_demands: Sequence[OnDemand],
     snapshots: Mapping[str, Record],
+    pinned: Sequence[Finding] = (),
 ) -> Record:
     """The verdict on `views` and `on_demands`; `snapshots` are the records of their sources, by name.
+
+    `pinned` says whether the features that retained releases read are what they were.
 
     A failing test, a feature that no passing test calls, or a property that does not hold fails. A project
     without features passes with that reason; its tests in the configured folders still run.
@@ -71,6 +74,7 @@ def check_features(
         ]
     findings += _own(workspace, sampled, snapshots)
     findings += judge_tests(ran, [*views, *on_demands], workspace.config.tests, found=bool(folders))
+    findings += pinned
     verdict = Verdict(gate="check-features", subject="", findings=tuple(findings))
     counts = {"views": len(views), "on_demands": len(on_demands), "tests": len(ran.tests)}
     return Record(

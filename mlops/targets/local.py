@@ -28,7 +28,7 @@ from mlops.stores.online import FILE as ONLINE
 from mlops.stores.reading import published
 from mlops.targets import history
 from mlops.targets.lock import environment_lock
-from mlops.targets.protocol import Health, Moved, Order, Prepare, Standing
+from mlops.targets.protocol import RETIRED, Health, Moved, Order, Prepare, Standing
 from mlops.targets.servers import Server, read_server
 
 _LOOK_EVERY = 0.02  # seconds
@@ -99,6 +99,28 @@ class LocalTarget:
             reason=event.reason if event else "",
         )
 
+    def retained(self, family: str) -> tuple[str, ...]:
+        """What is live, the last `keep` others that were, and what a rollback would return to."""
+        pointer = read_pointer(self.folder / family)
+        if pointer is None:
+            return ()
+        last: dict[str, str] = {}  # the newest thing that happened to each release
+        for event in self.history(family):
+            if event.outcome == "done":
+                last.pop(event.to, None)
+                last[event.to] = event.action
+        newest = [release for release in reversed(last) if release != pointer.live][: self.keep]
+        remembered = [*([pointer.previous] if pointer.previous else []), *reversed(pointer.older)]
+        kept = [release for release in (*newest, *remembered) if last.get(release) != RETIRED]
+        return tuple(dict.fromkeys([pointer.live, *kept]))
+
+    def retire(self, family: str, release: str, *, who: str, reason: str) -> None:
+        """Note that a release is not kept for a rollback any more; it is again when it is deployed again."""
+        order = Order(action=RETIRED, family=family, release=release, who=who, reason=reason)
+        with environment_lock(self.folder):
+            event = self._event(order, read_pointer(self.folder / family), "done", time.monotonic())
+            history.append(self.folder / family, event)
+
     def health(self, family: str) -> Health:
         """What runs, by the living workers' own word and the server's readiness."""
         acks = read_acks(self.folder / family)
@@ -124,7 +146,7 @@ class LocalTarget:
         if lacking:
             raise DeploymentFailed(
                 f"{release} reads {', '.join(lacking)}, which {self.environment} does not have online",
-                next_step=f"deploy it, which publishes them: `mlops deploy {self.environment} --release {release}`",
+                next_step=f"deploy it, which publishes them: `mlops deploy {self.environment} {release}`",
             )
 
     @contextmanager

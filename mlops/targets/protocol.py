@@ -9,7 +9,10 @@ from typing import Literal, Protocol
 
 from mlops.release import Event, Manifest
 
-Action = Literal["deploy", "rollback"]
+Action = Literal["deploy", "rollback", "retire"]
+MOVES: tuple[Action, ...] = ("deploy", "rollback")
+RETIRED: Action = "retire"
+"""What is said of a release that an environment keeps no longer for a rollback; it moves nothing."""
 
 Prepare = Callable[[Manifest, Path], None]
 """Called with a whole release before it goes live and the online store's path: publishes the features it reads."""
@@ -72,6 +75,9 @@ class Target(Protocol):
 
     def standing(self, family: str) -> Standing:
         """What is live."""
+
+    def retained(self, family: str) -> tuple[str, ...]:
+        """The live release, then those kept for a rollback, newest first; without those that were given up."""
 
     def health(self, family: str) -> Health:
         """What runs."""
