@@ -193,7 +193,7 @@ class TestFileOffline(conformance.suite(examples=EXAMPLES)):
             yield opened(tmp_path_factory.mktemp("file"), online, "file")
 
 
-class TestRedis(conformance.suite(examples=EXAMPLES)):
+class TestRedis(conformance.suite(examples=EXAMPLES // 2)):
     @pytest.fixture(scope="class")
     @classmethod
     def store(cls, tmp_path_factory):
@@ -201,7 +201,7 @@ class TestRedis(conformance.suite(examples=EXAMPLES)):
             yield opened(tmp_path_factory.mktemp("redis"), online)
 
 
-class TestPostgres(conformance.suite(examples=EXAMPLES)):
+class TestPostgres(conformance.suite(examples=EXAMPLES // 2)):
     @pytest.fixture(scope="class")
     @classmethod
     def store(cls, tmp_path_factory):
