@@ -67,7 +67,7 @@ def utc(times: pd.Series, name: str, view: FeatureView) -> pd.Series:
     reason = f"it holds {times.dtype}"
     if not pd.api.types.is_numeric_dtype(times.dtype):
         try:
-            # Rounded before the unit is changed: a change of unit rounds towards 1970.
+            # Rounded down first: how a change of unit rounds is not promised.
             return pd.to_datetime(times, utc=True).dt.tz_localize(None).dt.floor("us").dt.as_unit("us")
         except (TypeError, ValueError) as error:
             reason = str(error)

@@ -346,9 +346,20 @@ def suite(*, examples: int) -> type:  # noqa: C901 - one test after the other
             history = history_of((1, 0, 5.0))
             history["at"] = history["at"].astype("datetime64[ns]") + pd.Timedelta(999, "ns")
             old = history.assign(customer=2, at=pd.Timestamp("1960-01-01T00:00:00.000000999"))
-            rows = asking((1, 0 * HOUR), (1, MICROSECOND), (2, HOUR))
+            since = timedelta(seconds=(pd.Timestamp("1960-01-01") - pd.Timestamp(START)).total_seconds())
+            rows = asking((1, 0 * HOUR), (1, MICROSECOND), (2, since), (2, since + MICROSECOND))
             found = looked_up(store, Case(view_of(), [pd.concat([history, old])], rows))["value_"]
-            assert plainly(found) == [None, 5.0, 5.0]
+            assert plainly(found) == [None, 5.0, None, 5.0]
+
+        def test_a_row_that_was_known_before_its_time_counts_from_its_time(self, store: FeatureStore) -> None:
+            view, history = view_of(created=True), history_of((1, 3, 0, 5.0), created=True)
+            rows = asking((1, 2 * HOUR), (1, 3 * HOUR), (1, 4 * HOUR))
+            assert plainly(looked_up(store, Case(view, [history], rows))["value_"]) == [None, None, 5.0]
+            written = store.write(view, history)
+            for hours, expected in ((2, None), (3, None), (4, 5.0)):
+                now = seconds(START + hours * HOUR)
+                store.publish(view, written, now=now)
+                assert store.online(view.name, [1], now)[0].get("value") == expected
 
         def test_a_withdrawn_row_goes_when_a_later_history_is_published(self, store: FeatureStore) -> None:
             view, now = view_of(), seconds(START + 9 * HOUR)
