@@ -94,9 +94,14 @@ def _quick(rounds: int, seed: int, what: str) -> Any:
     words = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2)
     boosting = HistGradientBoostingClassifier if what == "classes" else HistGradientBoostingRegressor
     return make_pipeline(
-        make_column_transformer((words, make_column_selector(dtype_include=object)), remainder="passthrough"),
+        make_column_transformer((words, make_column_selector(dtype_include=object)), ("passthrough", _present)),
         boosting(max_iter=rounds, learning_rate=0.15, max_leaf_nodes=15, early_stopping=False, random_state=seed),
     )
+
+
+def _present(X: pd.DataFrame) -> list[str]:
+    """The columns of numbers that have any: scikit-learn 1.9 cannot bin one without a value in the rows of a fold."""
+    return [str(name) for name in X.select_dtypes("number") if X[name].notna().any()]
 
 
 def _fitted(estimator: Any, X: pd.DataFrame, y: NDArray[Any], rows: Positions) -> Any:
