@@ -113,6 +113,17 @@ class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owner: str = ""  # whom Feast's registry names for the views
 
 
+class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What computes views in parts, and parameters in trials: processes of this machine, or a cluster."""
+
+    kind: Literal["local", "dask"] = "local"
+    address: str = ""  # of Dask's scheduler
+    workers: Annotated[int, Meta(ge=0)] = 0  # processes of this machine; 0: one for each core
+    rows: Annotated[int, Meta(ge=1)] = 500_000  # of a source, that one call of a view's function is given
+    tuning: Literal["loky", "dask", "ray"] = "loky"  # joblib's backend for trials
+    trials_at_once: Count = 1  # trials of a search that are chosen together, and run side by side
+
+
 ENVIRONMENTS = {"staging": Environment(port=3001), "production": Environment(port=3000)}
 
 
@@ -129,6 +140,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     load: Load = Load()
     package: Packaging = Packaging()
     store: Store = Store()
+    engine: Engine = Engine()
     deepchecks: bool = True
 
     def settings(self, family: str, name: str) -> ModelSettings:

@@ -58,6 +58,21 @@ def judge_shape(view: FeatureView, frame: object) -> tuple[Finding, ...]:
     return columns, keys, _duplicates(view, frame), *_values(view, frame)
 
 
+def judge_part(view: FeatureView, frame: object) -> tuple[Finding, ...]:
+    """The same of a part of a view's rows, which may be none, or have no value in a column."""
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame) or _columns(view, frame).outcome is Outcome.FAIL:
+        return judge_shape(view, frame)
+    if not len(frame):
+        return (said(view, "keys"),)
+    told = [name for name in frame.columns if name in view.keys or not frame[name].isna().all()]
+    keys = _keys(view, frame)
+    if keys.outcome is Outcome.FAIL:
+        return (keys,)
+    return _columns(view, frame), keys, _duplicates(view, frame), *_values(view, frame[told])
+
+
 def judge_origin(view: FeatureView, frame: pd.DataFrame, source: pd.DataFrame) -> tuple[Finding, ...]:
     """Whether entities and times are the source's own, not those of another column or time zone."""
     import pandas as pd
