@@ -189,7 +189,12 @@ class Actions:
         taken = f"snapshot:{view.source}"
         return Action(
             version=build_features.VERSION,
-            run=lambda done: build_features.build_features(self.workspace, view=view, snapshot=done[taken]),
+            run=lambda done: build_features.build_features(
+                self.workspace,
+                view=view,
+                snapshot=done[taken],
+                progress=lambda text: self.observer.progress(f"build-features:{view.name}", text),
+            ),
             ingredients=lambda done: ingredients.built(self.workspace, view, done[taken]),
         )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +13,7 @@ from pandas.testing import assert_frame_equal
 
 from mlops.errors import GateFailed
 from tests.parts.payments import VIEWS, Payments, payments, project, whole
+from tests.small import variables
 
 DAY = pd.Timedelta(days=1)
 
@@ -160,11 +164,12 @@ def test_progress_counts_the_parts(shop):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_the_users_in_a_part_names_the_line(tmp_path, workers):
-    broken = VIEWS.replace(
-        "    return spend(payments, 7)",
-        "    return spend(payments, 7) if len(payments) > 300 and 2900 not in set(payments['id']) or len(payments) > 1000 else payments['nope']",
-        1,
-    )
+    raising = """
+    if payments["customer"].nunique() <= 10:  # fewer than in the sample and its halves: a bucket
+        payments["nope"]
+    return spend(payments, 7)
+"""
+    broken = VIEWS.replace("    return spend(payments, 7)\n", raising, 1)
     shop = project(tmp_path / "shop", settings=f"rows = 400\nworkers = {workers}", views=broken)
     with pytest.raises(GateFailed, match=r"features/spend.py:\d+: windowed_v1 raised KeyError: 'nope'"):
         shop.build("windowed_v1", payments())
@@ -185,3 +190,56 @@ def test_processes_give_what_one_process_does(tmp_path):
     record = shop.build("windowed_v1", payments())
     assert record.outputs == alone.outputs
     assert len({call["pid"] for call in shop.computing(record)}) == 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import mlops.parts.building as building
+import mlops.parts.computing as computing
+from tests.parts.payments import Payments, payments
+
+place, when = sys.argv[2], int(sys.argv[3])
+module, name = {"written": (computing.history, "write"), "remembered": (building.Known, "add")}[place.split("-")[1]]
+plain, count = getattr(module, name), 0
+
+def counting(*arguments):
+    global count
+    count += 1
+    if place.startswith("before") and count == when:
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = plain(*arguments)
+    if place.startswith("after") and count == when:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(module, name, counting)
+Payments(Path(sys.argv[1])).build("windowed_v1", payments())
+"""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the history is when nothing is killed."""
+    return dict(project(tmp_path_factory.mktemp("one") / "shop").build("windowed_v1", payments()).outputs)
+
+
+@pytest.mark.parametrize(
+    ("place", "when"),
+    [
+        ("before-written", 1),
+        ("after-written", 20),
+        ("before-remembered", 2),
+        ("after-remembered", 1),
+        ("after-remembered", 4),
+    ],
+)
+def test_a_build_that_is_killed_goes_on_where_it_stopped(shop, uninterrupted, place, when):
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(shop.root), place, str(when)]
+    ended = subprocess.run(command, env=variables(PYTHONPATH=str(Path.cwd())), check=False, timeout=120)
+    assert ended.returncode == -signal.SIGKILL
+    record = shop.build("windowed_v1", payments())
+    assert record.outputs == uninterrupted
+    kept = when if place == "after-remembered" else 1 if place == "before-remembered" else None
+    if kept is not None:
+        assert record.facts["parts"]["computed"] <= record.facts["parts"]["all"] - kept
