@@ -22,6 +22,8 @@ from mlops.declare import ASKED, Check, Declared, FeatureView, Model, OnDemand
 from mlops.errors import DeclarationError, nearest
 
 FOLDERS = ("features", "models")
+RESERVED = "__row"
+"""The training table's own column, which no feature may be called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +192,15 @@ def _check(catalog: Catalog, config: Config) -> None:
                 f"{reader.origin}: {reader.name} reads the unknown source {reader.source!r}",
                 next_step=f"{nearest(reader.source, config.sources)} Or add [tool.mlops.sources.{reader.source}]",
             )
+    for name in config.sources:
+        feature = catalog.views.get(name) or catalog.on_demands.get(name)
+        if feature is not None:
+            raise DeclarationError(
+                f"{feature.origin}: {name} is called like the source [tool.mlops.sources.{name}] of pyproject.toml",
+                next_step="a check asks for both by their names: give the source another one",
+            )
+    for view in catalog.views.values():
+        _refuse_row(view)
     for check in catalog.checks.values():
         _check_own(check, catalog, config)
     for model in catalog.models.values():
@@ -197,6 +208,15 @@ def _check(catalog: Catalog, config: Config) -> None:
             _check_feature(catalog, name, model)
     for computed in catalog.on_demands.values():
         _check_inputs(catalog, computed, ())
+
+
+def _refuse_row(view: FeatureView) -> None:
+    """The training table has a column of its own, which says where in its source a row stood."""
+    if RESERVED in (*view.keys, *view.columns):
+        raise DeclarationError(
+            f"{view.origin}: {view.name} has a column {RESERVED!r}, which is the training table's own",
+            next_step="give it another name",
+        )
 
 
 def _check_own(check: Check, catalog: Catalog, config: Config) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def write_events(workspace: Workspace, environment: str, ledger: Ledger | None = None) -> int:
     """Write the events that the ledger lacks, in order; gives how many it still lacks, when it does not answer."""
-    folders = [workspace.environments / environment / f for f in chosen.target(workspace, environment).families()]
+    place = workspace.environments / environment  # what concerns no family lies in the environment's own folder
+    folders = [*(place / f for f in chosen.target(workspace, environment).families()), place]
     waiting = [folder for folder in folders if history.unrecorded(folder)]
     if not waiting:
         return 0

@@ -89,6 +89,27 @@ def test_the_same_name_in_two_files_names_both(project):
         found(root)
 
 
+def test_a_view_and_an_on_demand_feature_of_one_name_are_refused_with_both_places(project):
+    other = FEATURES.replace("spend_v1(", "ratio_v1(").split("@on_demand")[0]
+    root = project({"features/a.py": FEATURES, "features/b.py": other}, SOURCE)
+    with pytest.raises(DeclarationError, match=r"(?s)b\.py:4: ratio_v1 is declared already at .*a\.py:8"):
+        found(root)
+
+
+def test_a_view_called_like_a_source_is_refused_with_both_places(project):
+    root = project({"features/a.py": FEATURES}, SOURCE.replace("sources.orders]", "sources.spend_v1]"))
+    root.joinpath("pyproject.toml").write_text(root.joinpath("pyproject.toml").read_text() + SOURCE)
+    with pytest.raises(DeclarationError, match=r"a\.py:4: .*\[tool\.mlops\.sources\.spend_v1\] of pyproject\.toml"):
+        found(root)
+
+
+def test_a_view_must_not_take_the_training_table_s_own_column(project):
+    columns = FEATURES.replace('["mean"]', '["__row"]').replace("spend_v1.mean", "spend_v1.__row")
+    root = project({"features/a.py": columns}, SOURCE)
+    with pytest.raises(DeclarationError, match=r"a\.py:4: spend_v1 has a column '__row'"):
+        found(root)
+
+
 def test_two_projects_in_one_process_do_not_mix(project, tmp_path):
     first = project({"features/shop.py": FEATURES}, SOURCE)
     assert "spend_v1" in found(first).views

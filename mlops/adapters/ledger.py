@@ -144,7 +144,8 @@ class Ledger:
             self.client.set_terminated(
                 run.info.run_id, "FINISHED" if done else "FAILED", begun + int(event.seconds * 1000)
             )
-            version = self._find_version(event.family, event.to) if done else None
+            moves = event.action in ("deploy", "rollback")
+            version = self._find_version(event.family, event.to) if done and moves else None
             if version is not None:
                 self.client.set_registered_model_alias(event.family, event.environment, version.version)
 

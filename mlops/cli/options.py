@@ -62,6 +62,14 @@ def complete_models(_ctx: click.Context, _param: click.Parameter, incomplete: st
         return []
 
 
+def complete_views(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of feature views, for the shell."""
+    try:
+        return [name for name in opened(Path()).catalog.views if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a shell completion must never print a traceback
+        return []
+
+
 def complete_environments(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Names of environments, for the shell."""
     try:

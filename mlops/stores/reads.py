@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.declare import FeatureView, Model, OnDemand
-from mlops.discover import Catalog
+from mlops.discover import RESERVED, Catalog
 from mlops.errors import DeclarationError, nearest
 from mlops.stores.protocol import Lookup
 from mlops.verdict import Record
@@ -18,7 +18,7 @@ from mlops.verdict import Record
 if TYPE_CHECKING:
     import pandas as pd
 
-ROW = "__row"
+ROW = RESERVED
 """The column that says at which position of the snapshot a row stands."""
 
 
@@ -121,7 +121,7 @@ def _refuse_collisions(
 ) -> None:
     owners: dict[str, str] = {str(name): f"the column of {model.source!r}" for name in source.columns}
     owners[ROW] = "the position of the row"
-    named = [(column, f"{one.view.name}.{column}") for one in lookups for column in one.columns]
+    named = [(column, f"{one.view.name}.{column} ({one.view.origin})") for one in lookups for column in one.columns]
     for name, owner in [*named, *((one.name, f"the on-demand feature at {one.origin}") for one in computed)]:
         if name in owners:
             raise DeclarationError(

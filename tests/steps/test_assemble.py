@@ -307,7 +307,7 @@ def test_a_copy_of_the_label_fails(project: Project, labels: list, copy: list) -
         ("label='fraud', request=['amount', 'fraud']", "reads its own label", "take it out"),
         ("label='fraud'", "reads 'at', which holds datetime64", "ignore=['at']"),
         ("label='fraud', request=['amount'], features=['spend_v1']", "lacks a timestamp", "declare timestamp"),
-        (STORED.replace("'share_v1'", "'other_v1'"), "spend_v1.total and other_v1.total", "one of them"),
+        (STORED.replace("'share_v1'", "'other_v1'"), "and other_v1.total (features/spend.py:", "one of them"),
         (
             STORED.replace("'amount'", "'amount'") + ", metric='r2'",
             "metric 'r2' does not judge a binary",
