@@ -27,7 +27,7 @@ def views(workspace: Workspace, first: str, second: str) -> tuple[FeatureView, F
             raise UsageError(f"there is no feature view {name!r}", next_step=nearest(name, known))
     one, other = known[first], known[second]
     if first == second:
-        raise UsageError(f"{first} and {first} are one view", next_step="name two")
+        raise UsageError(f"{first} is one view", next_step="name two")
     if one.entity != other.entity:
         raise UsageError(
             f"{first} is of {one.entity}, {second} of {other.entity}: no row of one is a row of the other",
