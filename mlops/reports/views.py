@@ -134,7 +134,9 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """Columns as wide as they need; the last one, where it is words, is folded at the width."""
+    """Columns as wide as they need, without empty ones; the last one, where it is words, is folded at the width."""
+    told = [place for place in range(len(heads)) if any(row[place] for row in rows)]
+    heads, rows = [heads[place] for place in told], [[row[place] for place in told] for row in rows]
     widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
     numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(heads))]
     left = sum(widths[:-1]) + 2 * (len(heads) - 1)

@@ -62,9 +62,10 @@ def sentence(first: str, second: str, found: Difference) -> str:
         return f"{first} and {second} have no row in common: none of one entity and time"
     if not found.columns:
         return f"{first} and {second} have {found.rows:,} rows in common, and no column"
+    columns = f"{len(found.columns)} column{'' if len(found.columns) == 1 else 's'}"
     other = [one.name for one in found.columns if one.equal < 1.0]
     said = f"{', '.join(other)} differ" if len(other) > 1 else f"{other[0]} differs" if other else "all are equal"
-    return f"{found.rows:,} rows in common, of {len(found.columns)} shared columns {said}"
+    return f"{found.rows:,} rows and {columns} in common: {said}"
 
 
 def _exhibits(first: str, second: str, found: Difference) -> list[Exhibit]:

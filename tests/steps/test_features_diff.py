@@ -14,7 +14,7 @@ from tests import small
 def test_two_versions_are_compared_as_text_json_and_a_page(bank):
     said = small.mlops(bank, "features", "diff", "spend_v1", "spend_v2", "--report", "diff.html", "--report", "diff.md")
     assert said.returncode == 0, said.stderr
-    assert "800 rows in common, of 1 shared columns spend differs" in said.stdout
+    assert "800 rows and 1 column in common: spend differs" in said.stdout
     assert "spend_v2 minus spend_v1" in said.stdout
     assert "the rows that differ most" in said.stdout
     assert "The rows that differ most" in (bank / "diff.html").read_text()
