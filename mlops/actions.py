@@ -49,6 +49,7 @@ from mlops.steps import (
     train,
 )
 from mlops.steps.check_model import Champion
+from mlops.steps.check_service import Training
 from mlops.targets import chosen
 from mlops.targets.protocol import MOVES
 from mlops.verdict import Override, Record
@@ -296,19 +297,28 @@ class Actions:
     def check_service(self, model: Model) -> Action:
         """Boot the bento and ask it."""
         bento = f"package:{model.name}"
+        views, _ = self.workspace.catalog.pinned(model)
+
+        def run(done: Records) -> Record:
+            built = {view.name: done[f"build-features:{view.name}"] for view in views}
+            training = Training(assembled=done[f"assemble:{model.name}"], views=tuple(views), features=built)
+            return self._booted(done[bento], training)
+
         return Action(
             version=check_service.VERSION,
-            run=lambda done: self._booted(done[bento]),
-            ingredients=lambda done: ingredients.booted(self.workspace, done[bento]),
+            run=run,
+            ingredients=lambda done: ingredients.booted(self.workspace, done.values()),
         )
 
-    def _booted(self, packaged: Record) -> Record:
+    def _booted(self, packaged: Record, training: Training) -> Record:
         """Judge the bento in a copy of its own: a server writes into its folder, and the stored one stays as it is."""
         # One load test at a time: two beside each other measure each other.
         with self._measuring, tempfile.TemporaryDirectory(prefix="bento-", dir=self.workspace.scratch) as folder:
             bento = Path(folder) / "bento"
             self.workspace.objects.get_tree(packaged.outputs["bento"], bento)
-            record = check_service.check_service(self.workspace, bento=bento, limits=self.workspace.config.load)
+            record = check_service.check_service(
+                self.workspace, bento=bento, limits=self.workspace.config.load, training=training
+            )
         return dataclasses.replace(record, subject=packaged.subject)
 
     def register(self, model: Model, snapshots: Sequence[str], gates: Sequence[str]) -> Action:

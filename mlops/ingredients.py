@@ -144,9 +144,15 @@ def packaged(workspace: Workspace, model: Model, records: Iterable[Record], sour
     }
 
 
-def booted(workspace: Workspace, bento: Record) -> Ingredients:
-    """check-service: the bento and the load."""
-    return {**outputs(bento), "load": msgspec.to_builtins(workspace.config.load), "checks": _own(workspace, "service")}
+def booted(workspace: Workspace, records: Iterable[Record]) -> Ingredients:
+    """check-service: the bento, what it learnt from, the load and the home whose online store is tried."""
+    return {
+        **outputs(*records),
+        "load": msgspec.to_builtins(workspace.config.load),
+        "checks": _own(workspace, "service"),
+        "seed": workspace.config.seed,
+        **_home(workspace),
+    }
 
 
 def travelling(workspace: Workspace, model: Model) -> tuple[str, ...]:

@@ -66,7 +66,12 @@ def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) ->
         _task("check-data", name, actions.check_table(model), needs=[table], after=earlier),
         _task("check-model", name, actions.check_model(model), needs=[table, fit, *built], after=earlier),
         _task("package", name, actions.package(model), needs=[table, fit]),
-        _task("check-service", name, actions.check_service(model), needs=[bento]),
+        _task(
+            "check-service",
+            name,
+            actions.check_service(model),
+            needs=[bento, table, *(f"build-features:{view.name}" for view in pinned)],
+        ),
         _register(actions, model, pinned),
     ]
 

@@ -70,7 +70,7 @@ def made(root):
         "train": ingredients.fitted(space, model, ASSEMBLED, settings),
         "check-model": ingredients.judged(space, model, [ASSEMBLED], settings, "champion"),
         "package": ingredients.packaged(space, model, [ASSEMBLED], sources),
-        "check-service": ingredients.booted(space, BENTO),
+        "check-service": ingredients.booted(space, [BENTO]),
     }
     return {step: keys.key_of(step, values) for step, values in parts.items()}
 

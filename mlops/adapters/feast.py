@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -227,6 +228,31 @@ def open_feast(file: Path) -> Feast:
             f"there is no {file}", next_step="write one (`feast init` shows how), or change repo in [tool.mlops.store]"
         )
     return _opened(file.resolve(), file.stat().st_mtime_ns)
+
+
+def configured_apart(file: Path, place: Path) -> Path:
+    """A configuration in the folder `place` for the same stores as `file`, under a project of its own; gives its path.
+
+    Online stores keep projects apart by name. What lies in a file (the registry, SQLite) gets a file of its own.
+    """
+    if not file.is_file():
+        raise ConfigError(
+            f"there is no {file}", next_step="write one (`feast init` shows how), or change repo in [tool.mlops.store]"
+        )
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))  # ${VARIABLES} stay as they are: they may be secrets
+    online = settings.get("online_store") or {}
+    if not isinstance(online, dict) or online.get("type", "sqlite") == "sqlite":
+        online = {"type": "sqlite", "path": str(place / "online.db")}
+    apart = {
+        **settings,
+        "project": f"{settings.get('project', 'mlops')}_{secrets.token_hex(4)}",
+        "registry": str(place / "registry.db"),
+        "online_store": online,
+    }
+    place.mkdir(parents=True, exist_ok=True)
+    own = place / "feature_store.yaml"
+    own.write_text(yaml.safe_dump(apart), encoding="utf-8")
+    return own
 
 
 @lru_cache(maxsize=16)

@@ -25,6 +25,7 @@ from mlops.faults import (
     file,
     integrity,
     model,
+    online,
     own,
     package,
     schema,
@@ -38,6 +39,7 @@ from mlops.faults.case import Gate
 
 GATES: dict[str, Gate] = {
     "features": features,
+    "online": online,
     "schema": schema,
     "data": data,
     "integrity": integrity,

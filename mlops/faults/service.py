@@ -5,16 +5,24 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mlops import rehearsal
 from mlops.config import Load
 from mlops.faults.bench import Bench
 from mlops.faults.case import Case, sound
 from mlops.gates import service as gate
+from mlops.stores.embedded import EmbeddedStore
 from mlops.trial import DidNotBoot, Trial, judge_boot, judge_golden, judge_malformed, loaded, on_trial
 from mlops.verdict import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SECONDS = 0.5
 """How long each load lasts; a planted fault shows at once."""
@@ -69,8 +77,15 @@ def cases(bench: Bench) -> Generator[Case]:
         switch.write_text("")
         with (bento / "src" / "mlops" / "serving" / "app.py").open("a", encoding="utf-8") as app:
             app.write(_PLANTED.format(switch=str(switch), slow=_SLOW))
+        material = _past(bench, place)
+        asked = rehearsal.questions(material, bench.contract, bench.workspace.objects)
+        yield from _of_inputs(bench, material, asked, bento)
         with on_trial(bento, place) as trial:
             yield from _asked(trial, switch, bench.config.load)
+            service = rehearsal.Running(
+                url=trial.url, online=trial.online, payload=bento / "src" / "release", contract=trial.contract
+            )
+            yield from _of_answers(bench, material, asked, service, switch)
         yield Case(fault="it does not start", check="service.boot", judge=partial(_broken, bento, place))
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -116,6 +131,62 @@ def _asked(trial: Trial, switch: Path, limits: Load) -> Iterator[Case]:
         judge=partial(under_load, "slow"),
         setting=f"{load} qps = {limits.qps:g}",
     )
+
+
+def _past(bench: Bench, place: Path) -> rehearsal.Material:
+    """What the model learnt from; its views are computed again, and lie in the store already."""
+    views, _ = bench.workspace.catalog.pinned(bench.model)
+    store = EmbeddedStore(place / "features", bench.workspace.objects)
+    written = {view.name: store.write(view, view.function(bench.table(view.source).copy())) for view in views}
+    return rehearsal.Material(
+        table=bench.holdout, views={view.name: view for view in views}, written=written, seed=bench.seed
+    )
+
+
+def _of_inputs(bench: Bench, material: rehearsal.Material, asked: rehearsal.Questions, bento: Path) -> Iterator[Case]:
+    """A training table in which an on-demand feature, or else any number, read more than its own row."""
+    contract = bench.contract
+    computed = [one.name for one in contract.computed if one.kind == "number"]
+    name = next(iter([*computed, *contract.by_kind()[0]]), None)
+    if name is None:
+        return
+
+    def judge(table: pd.DataFrame) -> list[Finding]:
+        place = Path(tempfile.mkdtemp(prefix="inputs-", dir=bento.parent))
+        given = replace(asked, table=table)
+        return [rehearsal.judge_inputs(bench.workspace, material, given, bento, place, subject=contract.model)]
+
+    values = asked.table[name].astype("float64").fillna(0.0)
+    what = f"{name} of the training table"
+    yield sound(lambda: judge(asked.table), "none (requests of the past)")
+    yield Case(
+        fault=f"{what} used its neighbours",
+        check="service.inputs",
+        judge=lambda: judge(asked.table.assign(**{name: values - values.mean() + 1.0})),
+    )
+    yield Case(
+        fault=f"{what} read the clock",
+        check="service.inputs",
+        judge=lambda: judge(asked.table.assign(**{name: values + time.time()})),
+    )
+
+
+def _of_answers(
+    bench: Bench,
+    material: rehearsal.Material,
+    asked: rehearsal.Questions,
+    service: rehearsal.Running,
+    switch: Path,
+) -> Iterator[Case]:
+    def judge(fault: str) -> list[Finding]:
+        switch.write_text(fault)
+        try:
+            return [rehearsal.judge_answers(material, asked, service, bench.workspace.objects)]
+        finally:
+            switch.write_text("")
+
+    yield sound(lambda: judge(""), "none (answers to the past)")
+    yield Case(fault="other answers to the past", check="service.parity", judge=partial(judge, "wrong"))
 
 
 def _loaded(trial: Trial, limits: Load) -> tuple[Finding, ...]:

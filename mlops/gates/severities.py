@@ -117,6 +117,9 @@ OURS: dict[str, Default] = {
     "service.errors": Default(_FAIL, "a request under load went unanswered"),
     "service.latency": Default(_FAIL, "slower than was promised"),
     "service.throughput": Default(_FAIL, "fewer requests a second than were promised"),
+    "service.features": Default(_FAIL, "a model that reads other values online than it learnt from is another model"),
+    "service.inputs": Default(_FAIL, "a request alone must give the model what its row gave it in training"),
+    "service.parity": Default(_FAIL, "the running service must answer as the model answered in training"),
 }
 """Our own checks by name; a new check adds its row here and in docs/gates.md."""
 

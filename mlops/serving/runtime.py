@@ -82,6 +82,13 @@ class LoadedRelease:
 
         return pd.DataFrame(self._columns(self._request(frame)))[[c.name for c in self.contract.columns]]
 
+    def given(self, rows: Sequence[Row]) -> Columns:
+        """What the model is given for requests: their fields, the stored features as they are now, those on demand."""
+        table: Table = request_columns(rows, self.contract)
+        if self.contract.stored:
+            table.update(stored_columns(self.read_stored(rows), self.contract))
+        return self._columns(table)
+
     def _request(self, frame: pd.DataFrame) -> Table:
         names = [*(field.name for field in self.contract.fields), *(one.name for one in self.contract.stored)]
         return {name: _listed(frame[name]) for name in names}

@@ -5,16 +5,21 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlops import rehearsal
 from mlops.config import Load
 from mlops.contract import Contract
-from mlops.declare import Check
-from mlops.gates import own
+from mlops.declare import Check, FeatureView
+from mlops.errors import MlopsError
+from mlops.gates import online, own
 from mlops.gates import service as gate
 from mlops.release import CONTRACT
 from mlops.trial import DidNotBoot, Trial, asker, judge_boot, judge_golden, judge_malformed, loaded, on_trial
@@ -23,7 +28,25 @@ from mlops.verdict import Finding, Record, Verdict
 if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What the release learnt from: the record of its table, the views that it reads, and the records of these."""
+
+    assembled: Record
+    views: tuple[FeatureView, ...]
+    features: Mapping[str, Record]
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What is asked about the past, and what the stores and the release's code have said of it."""
+
+    material: rehearsal.Material | None
+    asked: rehearsal.Questions | None
+    findings: tuple[Finding, ...]
 
 
 def check_service(
@@ -31,21 +54,37 @@ def check_service(
     *,
     bento: Path,
     limits: Load,
+    training: Training | None,
     champion: Mapping[str, float] | None = None,
 ) -> Record:
     """The verdict on a bento; metrics `boot_seconds`, `qps`, `p50_ms`, `p95_ms`, `p99_ms`, `errors`, `requests`.
 
+    `training` is what the service is compared with, at moments of the past; without it those checks did not run.
+
     The server gets a free loopback port and an online store of its own with the golden requests' features, and is
     gone when this returns. `champion` holds the same metrics of the release that serves, told beside the new ones.
     """
-    contract = msgspec.json.decode((bento / "src" / "release" / CONTRACT).read_bytes(), type=Contract)
+    payload = bento / "src" / "release"
+    contract = msgspec.json.decode((payload / CONTRACT).read_bytes(), type=Contract)
     checks = [check for check in workspace.catalog.checks.values() if check.on == "service"]
     place = Path(tempfile.mkdtemp(prefix="service-", dir=workspace.scratch))
     try:
-        findings, metrics = _judged(bento, place, limits, champion, checks)
-    except DidNotBoot as failed:
-        silent = tuple(own.not_run(check, contract.model, "needs the service, which did not start") for check in checks)
-        findings, metrics = (*failed.findings, *silent), {}
+        with ThreadPoolExecutor(1, thread_name_prefix="past") as beside:  # a boot waits for another process
+            past = beside.submit(_past, workspace, training, bento, place)
+            try:
+                findings, metrics = _judged(
+                    bento,
+                    place,
+                    limits,
+                    champion,
+                    partial(_own, checks),
+                    partial(_asked, workspace, past, payload),
+                )
+            except DidNotBoot as failed:
+                needs = "needs the service, which did not start"
+                silent = [own.not_run(check, contract.model, needs) for check in checks]
+                parity = online.not_run(online.ANSWERS, needs, subject=contract.model)
+                findings, metrics = (*failed.findings, *silent, *past.result().findings, parity), {}
     finally:
         shutil.rmtree(place, ignore_errors=True)
     verdict = Verdict(gate="check-service", subject=contract.model, findings=findings)
@@ -53,17 +92,75 @@ def check_service(
 
 
 def _judged(
-    bento: Path, place: Path, limits: Load, champion: Mapping[str, float] | None, checks: Sequence[Check]
+    bento: Path,
+    place: Path,
+    limits: Load,
+    champion: Mapping[str, float] | None,
+    users: Callable[[Trial], list[Finding]],
+    past: Callable[[Trial], tuple[Finding, ...]],
 ) -> tuple[tuple[Finding, ...], dict[str, float]]:
     with on_trial(bento, place) as trial:
-        findings = (judge_boot(trial), judge_golden(trial), judge_malformed(trial), *_own(checks, trial))
+        findings = (judge_boot(trial), judge_golden(trial), judge_malformed(trial), *users(trial))
         measured = loaded(trial, limits)
         under_load = gate.load(measured, limits, subject=trial.contract.model, champion=champion)
         if any(finding.fired for finding in under_load) and not measured.get("errors"):
             # A busy moment of the machine is not the model's fault; what is slow twice is slow.
             measured = loaded(trial, limits)
             under_load = gate.load(measured, limits, subject=trial.contract.model, champion=champion)
-        return (*findings, *under_load), {"boot_seconds": trial.seconds, **measured}
+        # Last, because it changes what is online.
+        return (*findings, *under_load, *past(trial)), {"boot_seconds": trial.seconds, **measured}
+
+
+def _past(workspace: Workspace, training: Training | None, bento: Path, place: Path) -> _Past:
+    """What needs no running service: the home's online store and the release's code beside the training table."""
+    payload = bento / "src" / "release"
+    contract = msgspec.json.decode((payload / CONTRACT).read_bytes(), type=Contract)
+    subject = contract.model
+    if training is None:
+        reason = "nothing says what the model learnt from"
+        found = [online.not_run(check, reason, subject=subject) for check in (online.FEATURES, online.INPUTS)]
+        return _Past(None, None, tuple(found))
+    seed = workspace.config.seed
+    material = rehearsal.Material(
+        table=workspace.frame(training.assembled.outputs["holdout"]),
+        views={view.name: view for view in training.views},
+        written={view.name: training.features[view.name].outputs["features"] for view in training.views},
+        seed=seed,
+    )
+    found = []
+    for at, view in enumerate(training.views):
+        home = place / f"online-{at}"
+        written = material.written[view.name]
+        found.append(
+            _tried(
+                online.FEATURES,
+                subject,
+                partial(rehearsal.judge_store, workspace, view, written, home, subject=subject, seed=seed),
+            )
+        )
+    asked = rehearsal.questions(material, contract, workspace.objects)
+    inputs = partial(rehearsal.judge_inputs, workspace, material, asked, bento, place / "inputs", subject=subject)
+    return _Past(material, asked, (*found, _tried(online.INPUTS, subject, inputs)))
+
+
+def _tried(check: str, subject: str, judge: Callable[[], Finding]) -> Finding:
+    """A comparison that cannot be made, whatever the reason, did not run."""
+    try:
+        return judge()
+    except Exception as error:  # noqa: BLE001 - a home's drivers and the user's on-demand code may raise anything
+        text = error.message if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
+        return online.not_run(check, f"it could not be compared: {text}", subject=subject)
+
+
+def _asked(workspace: Workspace, past: Future[_Past], payload: Path, trial: Trial) -> tuple[Finding, ...]:
+    """What was found beside the boot, and what the running service answers to the same rows."""
+    known, subject = past.result(), trial.contract.model
+    if known.material is None or known.asked is None:
+        reason = "nothing says what the model learnt from"
+        return (*known.findings, online.not_run(online.ANSWERS, reason, subject=subject))
+    service = rehearsal.Running(url=trial.url, online=trial.online, payload=payload, contract=trial.contract)
+    judge = partial(rehearsal.judge_answers, known.material, known.asked, service, workspace.objects)
+    return (*known.findings, _tried(online.ANSWERS, subject, judge))
 
 
 def _own(checks: Sequence[Check], trial: Trial) -> list[Finding]:

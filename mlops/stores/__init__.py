@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mlops.config import Config
@@ -22,6 +24,32 @@ def open_store(workspace: Workspace, home: Path | None = None) -> FeatureStore:
     from mlops.stores.embedded import EmbeddedStore
 
     return EmbeddedStore(home or workspace.features, workspace.objects)
+
+
+@contextmanager
+def apart(workspace: Workspace, place: Path) -> Iterator[FeatureStore]:
+    """A store of the same home in the folder `place`, empty and of its own: what is published there nobody else reads.
+
+    In Feast the same kinds of stores are used under another project's name, and emptied when the block ends.
+    """
+    from mlops.adapters.objects import ObjectStore
+
+    objects = ObjectStore(place / "objects")
+    if workspace.config.store.home != "feast":
+        from mlops.stores.embedded import EmbeddedStore
+
+        yield EmbeddedStore(place, objects)
+        return
+    from mlops.adapters.feast import configured_apart, open_feast
+    from mlops.stores.feast import FeastStore
+    from mlops.stores.reading import Address
+
+    file = configured_apart(workspace.root / workspace.config.store.repo / "feature_store.yaml", place)
+    store = FeastStore(place, objects, open_feast(file), address=Address(repository=str(file)))
+    try:
+        yield store
+    finally:
+        store.prune(())
 
 
 def online_file(config: Config) -> str:

@@ -9,6 +9,8 @@ import pytest
 
 from mlops.adapters.files import tree
 from mlops.config import Load
+from mlops.gates import online
+from mlops.gates import service as gate
 from mlops.serving.golden import Golden
 from mlops.steps.check_service import check_service
 from mlops.trial import rounds
@@ -39,9 +41,10 @@ def findings(record):
 
 def test_a_sound_bento_passes_every_check_and_stays_as_it_was(project, bento):
     before = tree(bento)
-    record = check_service(project, bento=bento, limits=SHORT)
-    assert record.verdict.outcome is Outcome.PASS, record.verdict.fired
-    assert len(record.verdict.findings) == 6
+    record = check_service(project, bento=bento, limits=SHORT, training=None)
+    assert [f.check for f in record.verdict.findings if f.outcome is Outcome.PASS] == list(gate.CHECKS)
+    assert {f.check: f.outcome for f in record.verdict.fired} == dict.fromkeys(online.CHECKS, Outcome.NOT_RUN)
+    assert not record.verdict.accepted, "nothing was compared with training"
     assert record.metrics["errors"] == 0
     assert record.metrics["qps"] > 1
     assert 0 < record.metrics["p50_ms"] <= record.metrics["p99_ms"]
@@ -51,7 +54,7 @@ def test_a_sound_bento_passes_every_check_and_stays_as_it_was(project, bento):
 
 def test_limits_that_are_not_met_fail_with_what_was_measured(project, bento):
     strict = Load(seconds=0.3, connections=2, p99_ms=0.001, qps=1e9)
-    found = findings(check_service(project, bento=bento, limits=strict, champion={"p99_ms": 7.0}))
+    found = findings(check_service(project, bento=bento, limits=strict, training=None, champion={"p99_ms": 7.0}))
     assert found["service.latency"].outcome is Outcome.FAIL
     assert found["service.latency"].measured > 0.001
     assert "champion 7" in found["service.latency"].message
@@ -74,7 +77,7 @@ def test_a_bento_that_does_not_boot_fails_with_its_last_words(project, bento, tm
     else:
         (broken / "src" / "mlops" / "serving" / "service.py").write_text("import no_such_module_here")
         word = "no_such_module_here"
-    record = check_service(project, bento=broken, limits=SHORT)
+    record = check_service(project, bento=broken, limits=SHORT, training=None)
     assert record.verdict.outcome is Outcome.FAIL
     found = findings(record)
     assert word in found["service.boot"].message
@@ -121,7 +124,7 @@ def test_a_users_own_checks_ask_the_running_service(project, bento, tmp_path):
     workspace = open_workspace(tmp_path / "project")
     (workspace.root / "models").mkdir(exist_ok=True)
     (workspace.root / "models" / "rules.py").write_text(OWN)
-    record = check_service(workspace, bento=bento, limits=SHORT)
+    record = check_service(workspace, bento=bento, limits=SHORT, training=None)
     found = findings(record)
     assert found["own.is_quick_and_sure"].outcome is Outcome.PASS, found["own.is_quick_and_sure"].message
     assert found["own.refuses_the_empty_request"].outcome is Outcome.FAIL
