@@ -97,6 +97,36 @@ def meaning(module: str, name: str, root: Path) -> str:
     return _meaning(walk, module, name)
 
 
+def imported_files(paths: Iterable[Path], root: Path) -> tuple[str, ...]:
+    """The repository's Python files that these import, and those that they import in turn, relative to the root."""
+    found: set[Path] = set()
+    waiting = [path for path in paths if path.suffix == ".py"]
+    while waiting:
+        path = waiting.pop()
+        new = {file for module in _imported_modules(path, root) if (file := _file_of(module, root))} - found
+        found |= new
+        waiting += new
+    return tuple(sorted(path.relative_to(root).as_posix() for path in found))
+
+
+def _imported_modules(path: Path, root: Path) -> set[str]:
+    """What a file may import, by dotted name, with the packages above: a name of `from a import b` may be a module too."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError):  # pytest says so when it reads it
+        return set()
+    parts = path.relative_to(root).with_suffix("").parts
+    module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = _absolute(node, module if path.stem == "__init__" else module.rpartition(".")[0])
+            names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names if origin)}
+    return {".".join(name.split(".")[: k + 1]) for name in names if name for k in range(name.count(".") + 1)}
+
+
 def module_of(name: str, root: Path, folders: Iterable[str]) -> str | None:
     """The module below `folders` that defines a decorated function of that name; None where none does."""
     for folder in folders:
@@ -128,7 +158,7 @@ def _visit(walk: _Walk, module: str, name: str) -> None:
     walk.found[module, name] = Definition(
         name=name,
         file=path.relative_to(walk.root).as_posix(),
-        line=nodes[0].lineno,
+        line=_first_line(nodes[0]),
         text="\n".join(_text(node, here.text) for node in nodes),
         code=code,
     )
@@ -340,9 +370,12 @@ def _used(nodes: list[ast.stmt]) -> set[tuple[str, ...]]:
 
 
 def _text(node: ast.stmt, text: str) -> str:
-    decorators = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(one.lineno for one in decorators)])
-    return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+    return "\n".join(text.splitlines()[_first_line(node) - 1 : node.end_lineno])
+
+
+def _first_line(node: ast.stmt) -> int:
+    """The line of the definition, or of its first decorator."""
+    return int(min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))]))
 
 
 def _canonical(node: ast.stmt) -> str:

@@ -7,6 +7,7 @@ along, so that "the same" is asked of the code itself: where it stands and how i
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,13 +167,21 @@ def _diff(before: Iterable[Definition], after: Iterable[Definition], release: st
         was, now = old.get(name), new.get(name)
         if was and now and was.code == now.code:
             continue
-        yield from difflib.unified_diff(
+        lines = difflib.unified_diff(
             was.text.splitlines() if was else [],
             now.text.splitlines() if now else [],
             f"{release}/{was.file}" if was else "/dev/null",
             now.file if now else "/dev/null",
             lineterm="",
         )
+        starts = tuple(one.line - 1 if one else 0 for one in (was, now))
+        yield from (_placed(line, starts) if line.startswith("@@ ") else line for line in lines)
+
+
+def _placed(head: str, starts: tuple[int, ...]) -> str:
+    """A hunk's head with the lines of the files instead of those of the definitions."""
+    counted = iter(starts)
+    return re.sub(r"([-+])(\d+)", lambda found: f"{found[1]}{int(found[2]) + next(counted)}", head)
 
 
 def _by_name(found: Iterable[Definition]) -> dict[str, Definition]:

@@ -7,7 +7,9 @@ import shutil
 import pytest
 
 from mlops import pins
-from mlops.gates.pinned import judge
+from mlops.closure import code_digest
+from mlops.gates.pinned import Holder, judge
+from mlops.release import Manifest
 from mlops.targets import chosen
 from mlops.verdict import Outcome
 from tests import small
@@ -80,6 +82,7 @@ def test_an_edit_is_refused_with_the_diff_and_the_advice(bank, releases):
     assert "write spend_v3 beside it" in found.next_step
     lines = found.detail.splitlines()
     assert lines[:2] == [f"--- {releases[0]}/features/spend.py", "+++ features/spend.py"]
+    assert lines[2].startswith("@@ -13,3 +13,4 @@"), "the lines of the file"
     assert '-    return past(payments, 3, "mean")' in lines
     assert '+    return past(payments, 5, "mean")' in lines
     assert not any("spend_v2" in line for line in lines), "of its neighbour nothing is said"
@@ -139,3 +142,34 @@ def test_a_kept_release_that_is_lost_warns_and_a_live_one_stops(bank, releases):
     shutil.rmtree(bank / ".mlops/releases" / releases[1])
     (found,) = [one for one in judge((), pins.retained(small.opened(bank))[1]) if one.outcome is Outcome.NOT_RUN]
     assert f"{releases[1]} (live in staging)" in found.message
+
+
+def test_an_edited_or_removed_on_demand_feature_is_told_too(project):
+    ratio = """
+    from mlops import on_demand
+
+
+    @on_demand(inputs=["amount", "limit"])
+    def ratio_v1(amount, limit):
+        return amount / limit
+    """
+    root = project({"features/ratio.py": ratio})
+    workspace = small.opened(root)
+    declared = workspace.catalog.on_demands["ratio_v1"]
+    folder = root / ".mlops/releases/loan_v1-a/bento/src/features"
+    shutil.copytree(root / "features", folder)
+    holder = Holder(release="loan_v1-a", environment="production", live=True)
+    made = dict.fromkeys(("form", "task", "metric", "commit", "code", "environment"), "")
+    made |= {key: {} for key in ("snapshot", "metrics", "params", "evidence", "files")}
+    digest = code_digest(declared, root)
+    manifest = Manifest(release="loan_v1-a", model="loan_v1", dirty=False, features={"ratio_v1": digest}, **made)
+    held = pins.Retained(holder=holder, family="loan", manifest=manifest, contract=None)
+    assert pins.changed(workspace, [held]) == ()
+    small.edit(root / "features/ratio.py", "amount / limit", "limit / amount")
+    (edited,) = pins.changed(small.opened(root), [held])
+    assert "+    return limit / amount" in edited.diff
+    assert edited.successor == "ratio_v2"
+    (root / "features/ratio.py").write_text("")
+    (found,) = judge(pins.changed(small.opened(root), [held]))
+    assert found.message == "ratio_v1 is gone, but read by loan_v1-a (live in production)"
+    assert "deploy a release that does not read it to production, then give that release up" in found.next_step

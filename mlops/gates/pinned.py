@@ -69,7 +69,6 @@ def _edited(one: Changed) -> Finding:
         outcome=Outcome.FAIL,
         message=f"{one.origin}: {one.name}, or what it calls, was edited; pinned as it was by {_named(one.holders)}",
         subject=one.name,
-        n=len(one.holders),
         next_step=f"put it back, and write {one.successor} beside it for the models that want the change",
         detail="\n".join([*lines[:_DIFF_LINES], *more]),
     )
