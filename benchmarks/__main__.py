@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("command_line", "data_gate", "features", "first_run")
+NAMES = ("command_line", "data_gate", "features", "first_run", "service")
 
 
 def main() -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
 from mlops.errors import OutsideError
+from mlops.serving.batching import Batcher
 from mlops.serving.host import Host
 from mlops.serving.metrics import CONTENT_TYPE, Metrics
 from mlops.serving.page import page
@@ -36,6 +37,7 @@ _JSON, _HTML, _PLAIN = b"application/json", b"text/html; charset=utf-8", b"text/
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _ROWS_IN_LOOP = 64  # more rows than this leave the event loop free for others
 _OPEN = ("/livez", "/readyz")
+_PASSED = "mlops.passed"
 _logger = logging.getLogger("mlops.serving")
 _encode = msgspec.json.Encoder().encode
 
@@ -57,7 +59,9 @@ class Front:
         self._token = f"Bearer {token}".encode() if token else None
         self._limits = limits or Limits()
         self._metrics = Metrics()
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self._beside = Batcher(self._metrics.found)
+        # A worker's own beginning and a number: as unique as a random one, and costs no call to the system.
+        self._ids = map((os.urandom(8).hex() + "%016x").__mod__, count(1))
         self._pages: dict[str, Callable[[Scope], Page]] = {
             "/": self._page,
             "/contract": self._contract,
@@ -70,6 +74,9 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every failure is a JSON answer without a stack trace."""
         if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        if scope.get(_PASSED):  # this is BentoML's middleware, and the front before BentoML has let it through
             await self._inner(scope, receive, send)
             return
         path = scope["path"]
@@ -94,7 +101,7 @@ class Front:
         try:
             _demand_method(scope, "POST")
             body = await _body(scope, receive, self._limits)
-            answer, rows = await self._answered(release, body, _request_id(scope))
+            answer, rows = await self._answered(release, body, _request_id(scope) or next(self._ids))
             await _answer(send, 200, answer, _JSON)
         except Refused as refused:
             status = refused.status
@@ -115,8 +122,7 @@ class Front:
     async def _answered(self, release: LoadedRelease, body: bytes, request_id: str) -> tuple[bytes, int]:
         decoded = release.decoder.decode(body)
         if release.slow or len(decoded.rows) > _ROWS_IN_LOOP:
-            loop = asyncio.get_running_loop()
-            answers = await loop.run_in_executor(self._beside, release.answer, decoded.rows, None, self._metrics.found)
+            answers = await self._beside.answer(release, decoded.rows)
         else:
             answers = release.answer(decoded.rows, None, self._metrics.found)
         for answer in answers:
@@ -135,7 +141,7 @@ class Front:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._inner(scope, replay, send)
+        await self._inner({**scope, _PASSED: True}, replay, send)
 
     def _demand_token(self, scope: Scope) -> None:
         if self._token is None:
@@ -205,11 +211,11 @@ def _demand_method(scope: Scope, *allowed: str) -> None:
         raise Refused(405, f"{scope['path']} answers {' and '.join(allowed)} only")
 
 
-def _request_id(scope: Scope) -> str:
+def _request_id(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return uuid4().hex
+    return None
 
 
 async def _answer(send: Send, status: int, body: bytes, kind: bytes) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = npt.NDArray[Any]
-Columns = Mapping[str, Array]
+Columns = Mapping[str, Any]
+"""By the name of a contract's column: its values in an array of shape (n,)."""
 
 ONNX_FILE, SKOPS_FILE, SKOPS_FACTS = "model.onnx", "model.skops", "model.json"
 
@@ -84,10 +85,12 @@ class OnnxPredictor:
         self._label = _labels(contract)
 
     def predict(self, columns: Columns) -> Prediction:
-        """The answers for the contract's columns, each of shape (n,)."""
+        """The answers for the contract's columns: arrays of shape (n,), or a request's values in lists of n."""
         feeds: dict[str, Array] = {}
         if self._numbers:
-            feeds[NUMBERS] = np.stack([columns[name] for name in self._numbers], axis=1).astype(self._dtype, copy=False)
+            # Rows last: one call for all columns. None becomes NaN, True 1.0.
+            matrix = np.array([columns[name] for name in self._numbers], dtype=np.float64)
+            feeds[NUMBERS] = np.ascontiguousarray(matrix.T, dtype=self._dtype)
         if self._strings:
             feeds[STRINGS] = np.stack([_texts(columns[name]) for name in self._strings], axis=1)
         answers = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
@@ -146,9 +149,19 @@ def _onnx(path: Path, contract: Contract) -> Predictor:
 
 def answers(estimator: Any, frame: pd.DataFrame, contract: Contract) -> Prediction:
     """What a fitted estimator says of the rows of `frame` (its model columns, as `model_inputs` gives them)."""
+    from sklearn.pipeline import Pipeline
+
+    if type(estimator) is Pipeline and len(estimator.steps) > 1 and hasattr(estimator, "predict_proba"):
+        # Both calls below begin with the same transformations: once is enough.
+        rows = estimator[:-1].transform(frame)
+        return _answers(estimator[-1], rows, contract)
+    return _answers(estimator, frame, contract)
+
+
+def _answers(estimator: Any, frame: Any, contract: Contract) -> Prediction:
     values = np.asarray(estimator.predict(frame))
     if contract.task == "regression":
-        return Prediction(values.astype(np.float64).reshape(len(frame)), None)
+        return Prediction(values.astype(np.float64).reshape(len(values)), None)
     if not hasattr(estimator, "predict_proba"):
         return Prediction(values, None)
     return Prediction(values, _in_order(estimator.predict_proba(frame), list(estimator.classes_), contract))
@@ -188,7 +201,11 @@ def _labels(contract: Contract) -> Callable[[Array], Array]:
     return lambda found: found
 
 
-def _texts(values: Array) -> Array:
+def _texts(values: Any) -> Array:
     texts = np.empty(len(values), dtype=object)
-    texts[:] = [value if isinstance(value, str) else MISSING for value in values.tolist()]
+    texts[:] = [value if isinstance(value, str) else _text(value) for value in values]
     return texts
+
+
+def _text(value: Any) -> str:
+    return MISSING if value is None or value != value else str(value)  # noqa: PLR0124  # NaN is not itself

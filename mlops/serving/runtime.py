@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from mlops.serving.golden import differences, read_golden
 from mlops.serving.integrity import verify
 from mlops.serving.isolation import ReleaseCode
 from mlops.serving.predictors import Columns, Prediction, load_predictor
-from mlops.serving.refusal import Refused
+from mlops.serving.refusal import NotFinite, Refused
 from mlops.serving.requests import Decoder, Row
 from mlops.serving.table import Table, compute, kinds, model_columns, request_columns, stored_columns
 from mlops.stores.protocol import EXPIRED, MISSING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 10_000
+_FEW = 16
 
 Stored = Sequence[Mapping[str, Any]]
 """For each row the stored features by their short names."""
@@ -41,6 +43,7 @@ class LoadedRelease:
     def __init__(self, *, release: str, payload: Path, source: Path, online: Path | None) -> None:
         self.release = release
         self.contract = msgspec.json.decode((payload / CONTRACT).read_bytes(), type=Contract)
+        _demand_distinct(self.contract)
         self.decoder = Decoder(self.contract, most_rows=MOST_ROWS)
         self.golden = read_golden(payload)
         self._predictor = load_predictor(payload, self.contract)
@@ -94,12 +97,16 @@ class LoadedRelease:
         return {name: _listed(frame[name]) for name in names}
 
     def _predict(self, table: Table) -> Prediction:
-        return self._predictor.predict(self._columns(table))
+        self._compute(table)
+        return self._predictor.predict(table if self._predictor.fast else model_columns(table, self.contract))
 
     def _columns(self, table: Table) -> Columns:
+        self._compute(table)
+        return model_columns(table, self.contract)
+
+    def _compute(self, table: Table) -> None:
         for one, function in zip(self.contract.computed, self._computed, strict=True):
             table[one.name] = compute(one, function, table, self._kinds)
-        return model_columns(table, self.contract)
 
     def read_stored(self, rows: Sequence[Row], tell: Tell | None = None) -> list[dict[str, Any]]:
         """The stored features of each row by short name, out of the online store; missing ones are None."""
@@ -140,6 +147,16 @@ class LoadedRelease:
         """Forget the release's code."""
         if self._code is not None:
             self._code.close()
+
+
+def _demand_distinct(contract: Contract) -> None:
+    """DeploymentFailed where a field of the request is called as a stored or on-demand feature: which one is meant?"""
+    if contract.doubles:
+        raise DeploymentFailed(
+            f"{contract.model} reads two columns called {contract.doubles[0]!r}: a field of the request, a stored "
+            "feature and an on-demand one must differ in name",
+            next_step="give the feature another name in a new version, then `mlops run`",
+        )
 
 
 def load_release(releases: Path, release: str, online: Path | None) -> LoadedRelease:
@@ -203,10 +220,12 @@ def _regression(prediction: Prediction, _: Contract, release: str) -> list[dict[
 
 def _finite(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     array = np.asarray(values, dtype=np.float64)
+    if array.size <= _FEW and all(map(math.isfinite, array.ravel().tolist())):
+        return array  # numpy's own way costs a single row more than the model
     good = np.isfinite(array)
     if not good.all():
         row = int(np.argmin(good.reshape(len(array), -1).all(axis=1)))
-        raise Refused(422, "the model gives no finite number for these values", row=row)
+        raise NotFinite(422, "the model gives no finite number for these values", row=row)
     return array
 
 

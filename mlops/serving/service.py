@@ -1,10 +1,15 @@
 """The BentoML service: our front before BentoML's own routes, in every worker, on BentoML's public API.
 
-Why a middleware and not `@bentoml.asgi_app`: BentoML lists its own routes first, so beside an app that is
-mounted at `/` it still answers `/readyz` itself (before a release has answered anything), and serves
-`/schema.json` without a token; its `path_prefix` moves a mounted app along with everything else. A middleware
-sees every request first: it answers ours in fewer steps, and guards those it passes on: BentoML's typed
-endpoint `/v1/predict` for its clients, `/schema.json` and `/docs.json`.
+Why before and not `@bentoml.asgi_app`: BentoML lists its own routes first, so beside an app that is mounted at
+`/` it still answers `/readyz` itself (before a release has answered anything), and serves `/schema.json` without
+a token; its `path_prefix` moves a mounted app along with everything else. A front sees every request first: it
+answers ours in fewer steps, and guards those it passes on: BentoML's typed endpoint `/v1/predict` for its clients
+and `/schema.json`.
+
+It stands in two places. `to_asgi`, which BentoML calls for the app that its server runs, puts it before all of
+BentoML's middlewares: they cost as much as our answer, and the one for timeouts keeps every request in memory
+until its time is over. As a middleware it stands there again, so that a BentoML which runs the service in another
+way is slower, and no less guarded.
 
 BentoML's metrics, access log and tracing cost more than the prediction, so they are off; ours are in
 `mlops.serving.metrics`. Its timeout cannot be off, and bounds what the front does not.
@@ -23,6 +28,9 @@ from bentoml.exceptions import BentoMLException
 from mlops.serving.app import AsgiApp, Front, Limits, Receive, Scope, Send
 from mlops.serving.host import host
 from mlops.serving.refusal import Refused
+
+# A few rows are too little work for a team of threads: it costs more than it brings, and workers use all cores anyway.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TOKEN_VARIABLE, BODY_VARIABLE = "MLOPS_TOKEN", "MLOPS_BODY_BYTES"
 
@@ -69,15 +77,29 @@ class Service:
             raise _Refused(refused.reason) from None
 
 
+def _front(app: AsgiApp) -> Front:
+    limits = Limits(body_bytes=int(os.environ.get(BODY_VARIABLE, str(Limits().body_bytes))))
+    return Front(app, host=_host, token=os.environ.get(TOKEN_VARIABLE) or None, limits=limits)
+
+
 class _Guard:
     """BentoML makes one per worker, around its own app."""
 
     def __init__(self, app: AsgiApp) -> None:
-        limits = Limits(body_bytes=int(os.environ.get(BODY_VARIABLE, str(Limits().body_bytes))))
-        self._front = Front(app, host=_host, token=os.environ.get(TOKEN_VARIABLE) or None, limits=limits)
+        self._front = _front(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._front(scope, receive, send)
 
 
+class _Fronted(bentoml.Service):  # type: ignore[misc]  # as above
+    """BentoML's service, whose app is behind the front."""
+
+    __slots__ = ()
+
+    def to_asgi(self, is_main: bool = True) -> AsgiApp:  # noqa: FBT001, FBT002  # BentoML's signature
+        return _front(super().to_asgi(is_main=is_main))
+
+
 Service.add_asgi_middleware(_Guard)  # type: ignore[attr-defined]  # the decorator has made it a bentoml Service
+Service.__class__ = _Fronted  # type: ignore[method-assign]  # the decorator makes a Service, and takes no class of ours

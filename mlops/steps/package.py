@@ -39,12 +39,12 @@ from mlops.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 
 PAYLOAD_FOLDER = "release"
 _VERSION_DIGITS = 12
 
-_ALWAYS = ("bentoml", "onnxruntime", "numpy", "msgspec")
+_ALWAYS = ("bentoml", "onnxruntime", "numpy", "msgspec", "pyarrow", "httptools", "uvloop")
 _WITH_PANDAS = ("pandas",)
 _WITH_SKOPS = ("pandas", "scikit-learn", "skops")
 _PROBED = 8
