@@ -82,6 +82,12 @@ class Contract:
         return tuple(dict.fromkeys(s.entity for s in self.stored))
 
     @property
+    def doubles(self) -> tuple[str, ...]:
+        """Names that stand for two things, of which a request could give one for the other; a good one has none."""
+        names = [one.name for group in (self.fields, self.stored, self.computed) for one in group]
+        return tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+
+    @property
     def positive(self) -> str | int | float | bool | None:
         """The class that a binary model's probability speaks of."""
         return self.classes[1] if self.task == "binary" else None

@@ -159,6 +159,16 @@ def _demand_distinct(contract: Contract) -> None:
         )
 
 
+def _demand_distinct(contract: Contract) -> None:
+    """DeploymentFailed where a field of the request is called as a stored or on-demand feature."""
+    if contract.doubles:
+        raise DeploymentFailed(
+            f"{contract.model} reads two columns called {contract.doubles[0]!r}: a field of the request, a stored "
+            "feature and an on-demand one must differ in name",
+            next_step="give the feature another name in a new version, then `mlops run`",
+        )
+
+
 def load_release(releases: Path, release: str, online: Path | None) -> LoadedRelease:
     """The release of that name, verified byte for byte, loaded and self-checked; DeploymentFailed otherwise."""
     folder = releases / release

@@ -13,7 +13,7 @@ from features.transactions import (
     customer_spend_v2,
     terminal_risk_v1,
 )
-from mlops.testing import assert_no_look_ahead, assert_sound, frame
+from mlops.testing import assert_no_look_ahead, assert_same_online, assert_sound, features_at, frame
 
 PAYMENTS = frame("""
     event_time        customer_id  terminal_id  amount  is_fraud
@@ -54,6 +54,25 @@ def test_a_terminal_is_risky_only_once_its_frauds_are_known() -> None:
 @pytest.mark.parametrize("view", [customer_spend_v1, customer_spend_v2, terminal_risk_v1])
 def test_no_payment_changes_what_was_known_before_it(view) -> None:
     assert_no_look_ahead(view, transactions(customers=20, terminals=10, days=30))
+
+
+@pytest.mark.parametrize("view", [customer_spend_v1, customer_spend_v2, terminal_risk_v1])
+def test_a_request_reads_what_training_saw(view) -> None:
+    assert_same_online(view, transactions(customers=20, terminals=10, days=30, desk_opens=0))
+
+
+def test_a_payment_does_not_know_of_itself_and_a_month_is_forgotten() -> None:
+    def seen(moment: str) -> float | None:
+        return features_at(customer_spend_v1, PAYMENTS, 1, moment)["count_7d"]
+
+    assert [seen("2024-01-01T09:00"), seen("2024-01-03T09:00"), seen("2024-01-03T09:01")] == [None, 1.0, 2.0]
+    assert [seen("2024-02-08T09:00"), seen("2024-02-08T09:01")] == [2.0, None]
+
+
+def test_a_payment_is_measured_alone_as_among_others() -> None:
+    rows = pd.DataFrame({"amount": [30.0, 5.0, 900.0], "mean_7d": [10.0, None, 1.0], "mean_30d": [12.0, None, 2.0]})
+    for feature in (amount_over_mean_v1, amount_over_mean_v2):
+        assert_same_online(feature, rows)
 
 
 def test_two_payments_at_the_same_moment_give_one_row() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -91,6 +92,21 @@ def test_a_release_without_golden_requests_is_refused(tmp_path):
     (tmp_path / name / PAYLOAD / "golden.json").write_text("[]")
     with pytest.raises(DeploymentFailed, match="no golden request"):
         load_release(tmp_path, reseal(tmp_path, name), None)
+
+
+@pytest.mark.parametrize("name", ["mean_7d", "ratio_v1"])
+def test_a_request_field_that_is_called_as_a_feature_is_refused(tmp_path, name):
+    agreed = contract()
+    field = replace(agreed.fields[1], name=name, nullable=True)
+    folder = tmp_path / make_release(tmp_path) / PAYLOAD
+    (folder / "contract.json").write_bytes(msgspec.json.encode(replace(agreed, fields=(*agreed.fields, field))))
+    with pytest.raises(DeploymentFailed, match=f"reads two columns called '{name}'"):
+        load_payload(folder, folder.parent, release="clash", online=None)
+
+
+def test_a_request_cannot_give_a_stored_feature_itself(first):
+    with pytest.raises(Refused, match="mean_7d"):
+        ask(first, {"customer_id": 1, "amount": 1.0, "mean_7d": 5.0})
 
 
 def test_a_release_whose_code_raises_is_refused(tmp_path):
