@@ -22,9 +22,10 @@ from mlops.errors import OutsideError
 from mlops.serving.batching import Batcher
 from mlops.serving.host import Host
 from mlops.serving.metrics import CONTENT_TYPE, Metrics
+from mlops.serving.openapi import document
 from mlops.serving.page import page
-from mlops.serving.refusal import Refused
-from mlops.serving.runtime import LoadedRelease
+from mlops.serving.refusal import NotFinite, Refused
+from mlops.serving.runtime import MOST_ROWS, LoadedRelease
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -65,6 +66,7 @@ class Front:
         self._pages: dict[str, Callable[[Scope], Page]] = {
             "/": self._page,
             "/contract": self._contract,
+            "/docs.json": self._docs,
             "/metrics": self._told_metrics,
             "/livez": self._alive,
             "/healthz": self._alive,
@@ -97,14 +99,16 @@ class Front:
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         release = self._host.live
-        status, rows = 200, 0
+        status, rows, asked, finite = 200, 0, False, True
         try:
             _demand_method(scope, "POST")
             body = await _body(scope, receive, self._limits)
-            answer, rows = await self._answered(release, body, _request_id(scope) or next(self._ids))
+            request_id = _request_id(scope) or next(self._ids)
+            release, asked = self._host.chosen(body, request_id), True
+            answer, rows = await self._answered(release, body, request_id)
             await _answer(send, 200, answer, _JSON)
         except Refused as refused:
-            status = refused.status
+            status, finite = refused.status, not isinstance(refused, NotFinite)
             raise
         except OutsideError:
             # The log names the store and the reason; an address inside is not the caller's matter.
@@ -117,7 +121,10 @@ class Front:
             status = 500
             raise Refused(500, "the service failed to answer; its log says why") from None
         finally:
-            self._metrics.count(release.release, status, rows, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.count(release.release, status, rows, seconds)
+            if asked:
+                self._host.note(release, status, seconds, finite=finite)
 
     async def _answered(self, release: LoadedRelease, body: bytes, request_id: str) -> tuple[bytes, int]:
         decoded = release.decoder.decode(body)
@@ -125,6 +132,7 @@ class Front:
             answers = await self._beside.answer(release, decoded.rows)
         else:
             answers = release.answer(decoded.rows, None, self._metrics.found)
+        self._host.told(release, body, answers)
         for answer in answers:
             answer["request_id"] = request_id
         return _encode(answers if decoded.many else answers[0]), len(answers)
@@ -162,6 +170,15 @@ class Front:
 
     def _contract(self, _: Scope) -> Page:
         return 200, _encode(self._host.live.contract), _JSON
+
+    def _docs(self, _: Scope) -> Page:
+        live = self._host.live
+        token = self._token is not None
+        return (
+            200,
+            _encode(document(live.contract, live.golden, live.release, most_rows=MOST_ROWS, token=token)),
+            _JSON,
+        )
 
     def _told_metrics(self, _: Scope) -> Page:
         return 200, self._metrics.text(), CONTENT_TYPE

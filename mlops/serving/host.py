@@ -3,6 +3,7 @@
 Under `mlops serve` a host follows the environment's pointer: a new release is verified, loaded and asked
 its golden requests while the old one goes on answering; then one reference is swapped. No socket is
 touched, so no request fails. A release that fails its self-check never gets a request.
+A canary and a shadow are loaded beside them, out of the way of the live one: `serving.trying`.
 In a bento that runs alone there is no pointer, and the host holds the bento's own release.
 """
 
@@ -12,17 +13,20 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mlops.errors import DeploymentFailed, MlopsError
 from mlops.release import MANIFEST, PAYLOAD
 from mlops.serving.integrity import read_manifest
 from mlops.serving.pointer import POINTER, Ack, Pointer, being_a_worker, read_pointer, write_ack
 from mlops.serving.runtime import LoadedRelease, load_payload, load_release
+from mlops.serving.trying import Trying
 
 POINTER_VARIABLE, RELEASES_VARIABLE = "MLOPS_POINTER", "MLOPS_RELEASES"
 PAYLOAD_VARIABLE, ONLINE_VARIABLE = "MLOPS_RELEASE", "MLOPS_ONLINE"
+NAME_VARIABLE = "MLOPS_RELEASE_NAME"  # of a bento that runs alone, where no manifest lies beside it
 
 _LOOK_EVERY = 0.05  # seconds; one `stat` costs microseconds
 _KEEP_WARM = 2  # releases beside the live one
@@ -35,7 +39,8 @@ class Host:
     This one holds the release of a bento that runs alone.
     """
 
-    def __init__(self, payload: Path, online: Path | None) -> None:
+    def __init__(self, payload: Path, online: Path | None, name: str = "") -> None:
+        self._name = name
         self._payload = payload
         self._online = online
         self._live: LoadedRelease | None = None
@@ -52,13 +57,23 @@ class Host:
         """Whether a release has answered its golden requests here."""
         return self._live is not None
 
+    def chosen(self, body: bytes, request_id: str) -> LoadedRelease:  # noqa: ARG002 - who follows a pointer reads them
+        """The release that is to answer this request."""
+        return self.live
+
+    def note(self, release: LoadedRelease, status: int, seconds: float, *, finite: bool = True) -> None:
+        """Hear how a request to a release ended; `finite` is False where its model gave no finite number."""
+
+    def told(self, release: LoadedRelease, body: bytes, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Hear what a release answers, before `note` hears how that ended."""
+
     def load(self) -> None:
         """Load and self-check the release that is to serve; raises what stands in the way."""
         # The manifest lies beside the bento where it was made; a container holds the bento only.
         source = self._payload.parent
         folder = source.parent.parent
         beside = folder / PAYLOAD == self._payload and (folder / MANIFEST).exists()
-        release = read_manifest(folder).release if beside else ""
+        release = read_manifest(folder).release if beside else self._name
         self._live = load_payload(self._payload, source, release=release, online=self._online)
         self._live.release = release or self._live.contract.model
 
@@ -80,6 +95,22 @@ class FollowingHost(Host):
         self._followed: Pointer | None = None
         self._watch: asyncio.Task[None] | None = None
         self._exits = contextlib.ExitStack()
+        self._error = ""
+        self._trying = Trying(pointer, lambda release: load_release(releases, release, online))
+
+    def chosen(self, body: bytes, request_id: str) -> LoadedRelease:
+        """The live release, or the canary for its share of the entities."""
+        return self._trying.chosen(self.live, body, request_id) if self._trying.canary is not None else self.live
+
+    def note(self, release: LoadedRelease, status: int, seconds: float, *, finite: bool = True) -> None:
+        """Count the request while a canary is on."""
+        if self._trying.canary is not None:
+            self._trying.note(release, status, seconds, finite=finite)
+
+    def told(self, release: LoadedRelease, body: bytes, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Count the prediction while a canary is on, and let the shadow be asked too."""
+        if self._trying.busy:
+            self._trying.told(release, body, answers)
 
     def load(self) -> None:
         """Load and self-check the live release; raises what stands in the way."""
@@ -103,6 +134,7 @@ class FollowingHost(Host):
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
+        self._trying.stop()
         self._exits.close()
 
     async def _keep_looking(self) -> None:
@@ -116,6 +148,8 @@ class FollowingHost(Host):
                 except Exception:
                     # A watch that dies would leave the worker deaf to a rollback, so it logs and goes on.
                     _logger.exception("could not follow %s", self._pointer)
+            if self._followed is not None and await self._trying.follow(self._followed):
+                await asyncio.to_thread(self._acknowledge, self._followed)
             await asyncio.sleep(_LOOK_EVERY)
 
     def _take_over(self) -> None:
@@ -135,17 +169,21 @@ class FollowingHost(Host):
     def _follow(self, pointer: Pointer) -> None:
         """Serve what the pointer names, or say why not and go on serving the old one."""
         self._followed = pointer
+        given_up = self._trying.give_up(pointer)
+        self._warm |= {one.release: one for one in given_up}
         try:
             chosen = self._have(pointer.live)
         except MlopsError as error:
             _logger.exception("%s is not taken over", pointer.live)
-            self._acknowledge(pointer, error.message)
+            self._error = error.message
+            self._acknowledge(pointer)
             return
+        self._error = ""
         old, self._live = self._live, chosen
         self._warm.pop(chosen.release, None)
         if old is not None and old is not chosen:
             self._warm[old.release] = old
-        self._acknowledge(pointer, "")
+        self._acknowledge(pointer)
 
     def _warm_up(self, pointer: Pointer) -> None:
         """Hold the previous release ready for a rollback, and let go of those beyond."""
@@ -161,7 +199,7 @@ class FollowingHost(Host):
             self._warm[previous.release] = previous
         while len(self._warm) > _KEEP_WARM:
             self._warm.pop(next(iter(self._warm))).close()
-        self._acknowledge(pointer, "")
+        self._acknowledge(pointer)
 
     def _have(self, release: str) -> LoadedRelease:
         if self._live is not None and self._live.release == release:
@@ -170,15 +208,17 @@ class FollowingHost(Host):
             return self._warm[release]
         return load_release(self._releases, release, self._online)
 
-    def _acknowledge(self, pointer: Pointer, error: str) -> None:
+    def _acknowledge(self, pointer: Pointer) -> None:
         serving = self._live.release if self._live else ""
         ack = Ack(
             pid=os.getpid(),
             generation=pointer.generation,
             serving=serving,
-            ok=not error,
-            error=error,
+            ok=not self._error,
+            error=self._error,
             warm=tuple(self._warm),
+            trying=self._trying.held,
+            refused=self._trying.refused,
         )
         write_ack(self._pointer, ack)
 
@@ -189,4 +229,5 @@ def host(variables: Mapping[str, str], working_directory: Path) -> Host:
     pointer = variables.get(POINTER_VARIABLE)
     if pointer:
         return FollowingHost(Path(pointer), Path(variables[RELEASES_VARIABLE]), online)
-    return Host(Path(variables.get(PAYLOAD_VARIABLE) or working_directory / "release"), online)
+    payload = Path(variables.get(PAYLOAD_VARIABLE) or working_directory / "release")
+    return Host(payload, online, variables.get(NAME_VARIABLE, ""))

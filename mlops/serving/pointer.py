@@ -25,18 +25,43 @@ POINTER = "pointer.json"
 _WORKERS = "workers"
 
 
+class Tried(Struct, frozen=True, kw_only=True):
+    """A release on trial. A canary answers a share of the requests: none while workers load it, or while it is held.
+
+    After `until` (seconds since 1970) workers give it no request any more, whether or not anybody judges it still.
+    """
+
+    release: str
+    trial: str  # what is counted of it is kept under this name
+    share: float = 0.0
+    until: float = 0.0
+
+
 class Pointer(Struct, frozen=True, kw_only=True):
-    """The live release, the one a rollback returns to, and what was live before those (newest last)."""
+    """The live release, the one a rollback returns to, and what was live before those (newest last).
+
+    `canary` answers a share of the requests; `shadow` is asked the same as the live one, and answers nobody.
+    """
 
     live: str
     previous: str | None = None
     generation: int = 0
     older: tuple[str, ...] = ()
     event: Event | None = None
+    canary: Tried | None = None
+    shadow: Tried | None = None
+
+    @property
+    def tries(self) -> bool:
+        """Whether anything is on trial; every move of the live release ends that."""
+        return self.canary is not None or self.shadow is not None
 
 
 class Ack(Struct, frozen=True, kw_only=True):
-    """What a worker says about a generation of the pointer: `serving` is the release that answers requests."""
+    """What a worker says about a generation of the pointer: `serving` is the release that answers requests.
+
+    `trying` are the canary and the shadow that it holds; `refused` says of those that it cannot hold why not.
+    """
 
     pid: int
     generation: int
@@ -44,6 +69,8 @@ class Ack(Struct, frozen=True, kw_only=True):
     ok: bool
     error: str = ""
     warm: tuple[str, ...] = ()
+    trying: tuple[str, ...] = ()
+    refused: dict[str, str] = {}
 
 
 def read_pointer(folder: Path) -> Pointer | None:

@@ -23,3 +23,7 @@ class Refused(Exception):
         if self.row is not None:
             told["row"] = self.row
         return told
+
+
+class NotFinite(Refused):
+    """The model gave no finite number: the release is to blame, not the request."""

@@ -72,6 +72,17 @@ class Evidence:
         """The same of the other arm."""
         return self.theirs / self.beside if self.beside else math.nan
 
+    @property
+    def mirrored(self) -> Evidence:
+        """The same of the requests that did not count: its odds ratio is one over this one's."""
+        return Evidence(
+            hits=self.n - self.hits,
+            n=self.n,
+            theirs=self.beside - self.theirs,
+            beside=self.beside,
+            logs=self.logs[::-1],
+        )
+
     def p_value(self, odds: float = 1.0) -> float:
         """Always-valid p value of "the odds ratio is at most `odds`": below alpha at any look is a no at that level.
 
