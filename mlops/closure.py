@@ -110,7 +110,7 @@ def imported_files(paths: Iterable[Path], root: Path) -> tuple[str, ...]:
 
 
 def _imported_modules(path: Path, root: Path) -> set[str]:
-    """What a file may import, by dotted name, with the packages above: a name of `from a import b` may be a module too."""
+    """What a file may import, by dotted name, with the packages above; in `from a import b`, b may be a module too."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError):  # pytest says so when it reads it

@@ -124,6 +124,15 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trials_at_once: Count = 1  # trials of a search that are chosen together, and run side by side
 
 
+class Tests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Folders with the project's pytest tests, by the gate that runs them; each test is a check of that gate."""
+
+    features: tuple[str, ...] = ("tests/features",)
+    data: tuple[str, ...] = ("tests/data",)
+    model: tuple[str, ...] = ("tests/model",)
+    service: tuple[str, ...] = ("tests/service",)
+
+
 ENVIRONMENTS = {"staging": Environment(port=3001), "production": Environment(port=3000)}
 
 
@@ -132,7 +141,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str = ""
     seed: int = 42
-    tests: tuple[str, ...] = ("tests/features",)  # where the tests of the feature functions are
+    tests: tuple[str, ...] | Tests = Tests()  # where tests are; a list names those of the feature functions
     sources: dict[str, Source] = {}
     models: dict[str, ModelSettings] = {}
     environments: dict[str, Environment] = msgspec.field(default_factory=lambda: dict(ENVIRONMENTS))
@@ -142,6 +151,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     store: Store = Store()
     engine: Engine = Engine()
     deepchecks: bool = True
+
+    def tests_of(self, on: Literal["features", "data", "model", "service"]) -> tuple[str, ...]:
+        """The folders with the tests that one gate runs."""
+        tests = self.tests if isinstance(self.tests, Tests) else Tests(features=self.tests)
+        found: tuple[str, ...] = getattr(tests, on)
+        return found
 
     def settings(self, family: str, name: str) -> ModelSettings:
         """The settings of a model: its own, else its family's, else the defaults."""
@@ -251,6 +266,8 @@ def _refuse_unknown_keys(value: Any, struct: type[Struct], path: tuple[str, ...]
 
 def _nested(annotation: Any) -> tuple[type[Struct] | None, bool]:
     inner = msgspec.inspect.type_info(annotation)
+    if isinstance(inner, msgspec.inspect.UnionType):  # of a table and a short form
+        inner = next((one for one in inner.types if isinstance(one, msgspec.inspect.StructType)), inner)
     if isinstance(inner, msgspec.inspect.StructType):
         return inner.cls, False
     if isinstance(inner, msgspec.inspect.DictType) and isinstance(inner.value_type, msgspec.inspect.StructType):

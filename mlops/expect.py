@@ -14,6 +14,7 @@ positive class, a regression's value), or a row of probabilities.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops.verdict import Finding, Outcome
@@ -28,13 +29,25 @@ Change = Mapping[str, Any] | Callable[["pd.DataFrame"], "pd.DataFrame"]
 
 Predict = Callable[["pd.DataFrame"], Any]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Expected(Finding):
+    """A finding that is true where the expectation holds, so that a test can assert it."""
+
+    def __bool__(self) -> bool:
+        return self.outcome is Outcome.PASS
+
+    def __repr__(self) -> str:
+        return self.message
+
+
 _SHOWN = 5
 _ROWS = 10_000
 
 
 def invariant(
     predict: Predict, rows: pd.DataFrame, *, change: Change, tolerance: float = 0.01, allowed: float = 0.0
-) -> Finding:
+) -> Expected:
     """That no answer moves by more than `tolerance` when rows are changed in what must not matter.
 
     `allowed` is the share of rows that may break it. At most 10,000 rows are asked, evenly spread.
@@ -48,19 +61,19 @@ def invariant(
 
 def increasing(
     predict: Predict, rows: pd.DataFrame, column: str, *, by: float, tolerance: float = 1e-6, allowed: float = 0.0
-) -> Finding:
+) -> Expected:
     """That no answer falls by more than `tolerance` when `column` grows by `by`; rows without a value are left out."""
     return _directed(predict, rows, (column, by), tolerance=tolerance, allowed=allowed, sign=1)
 
 
 def decreasing(
     predict: Predict, rows: pd.DataFrame, column: str, *, by: float, tolerance: float = 1e-6, allowed: float = 0.0
-) -> Finding:
+) -> Expected:
     """That no answer rises by more than `tolerance` when `column` grows by `by`; rows without a value are left out."""
     return _directed(predict, rows, (column, by), tolerance=tolerance, allowed=allowed, sign=-1)
 
 
-def within(predict: Predict, rows: pd.DataFrame, low: float, high: float, *, allowed: float = 0.0) -> Finding:
+def within(predict: Predict, rows: pd.DataFrame, low: float, high: float, *, allowed: float = 0.0) -> Expected:
     """That every answer is at least `low` and at most `high`."""
     import numpy as np
 
@@ -74,7 +87,7 @@ def within(predict: Predict, rows: pd.DataFrame, low: float, high: float, *, all
 
 def _directed(
     predict: Predict, rows: pd.DataFrame, step: tuple[str, float], *, tolerance: float, allowed: float, sign: int
-) -> Finding:
+) -> Expected:
     import numpy as np
 
     column, by = step
@@ -98,19 +111,19 @@ def _finding(
     allowed: float,
     said: str,
     shown: tuple[Any, ...],
-) -> Finding:
+) -> Expected:
     check = f"expect.{name}"
     n = len(rows)
     if not n:
         step = "give it rows: held-out ones, or those of a test"
-        return Finding(check=check, outcome=Outcome.NOT_RUN, message=f"no rows to see whether {said}", next_step=step)
+        return Expected(check=check, outcome=Outcome.NOT_RUN, message=f"no rows to see whether {said}", next_step=step)
     count = int(broken.sum())
     evidence: dict[str, Any] = {"measured": count / n, "threshold": allowed, "n": n}
     if count <= allowed * n:
-        return Finding(check=check, outcome=Outcome.PASS, message=f"{count:,} of {n:,} rows: {said}", **evidence)
+        return Expected(check=check, outcome=Outcome.PASS, message=f"{count:,} of {n:,} rows: {said}", **evidence)
     places = broken.nonzero()[0][:_SHOWN]
     examples = "; ".join(f"row {rows.index[k]}: {' to '.join(_plain(side[k]) for side in shown)}" for k in places)
-    return Finding(
+    return Expected(
         check=check,
         outcome=Outcome.FAIL,
         message=f"{said} in {count:,} of {n:,} rows ({count / n:.1%}, {allowed:.1%} allowed): {examples}",

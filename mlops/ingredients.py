@@ -6,6 +6,7 @@ its closure, tables by their digests, settings by the fields that the step reads
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from mlops.adapters import files
-from mlops.closure import code_digest, code_files
+from mlops.closure import code_digest, code_files, imported_files
 from mlops.config import ModelSettings
 from mlops.declare import CheckOn, Declared, FeatureView, Model
 from mlops.discover import Catalog
@@ -74,6 +75,7 @@ def source_judged(workspace: Workspace, source: str, snapshot: Record, models: I
         "labels": sorted({model.label for model in asked}),
         "integrity": first,
         **_judging(workspace),
+        **_own_tests(workspace, "data"),
     }
 
 
@@ -129,6 +131,7 @@ def judged(
         "champion": champion,
         **_home(workspace),
         **_judging(workspace),
+        **_own_tests(workspace, "model", workspace.catalog.pinned(model)[1]),
     }
 
 
@@ -152,6 +155,7 @@ def booted(workspace: Workspace, records: Iterable[Record]) -> Ingredients:
         "checks": _own(workspace, "service"),
         "seed": workspace.config.seed,
         **_home(workspace),
+        **_own_tests(workspace, "service"),
     }
 
 
@@ -213,9 +217,41 @@ def _own(workspace: Workspace, on: CheckOn) -> dict[str, str]:
     return code(workspace, [check for check in workspace.catalog.checks.values() if check.on == on])
 
 
+def _own_tests(workspace: Workspace, on: CheckOn, computed: Iterable[Declared] = ()) -> Ingredients:
+    """The project's own tests that a gate runs: all in their folders, what they import, pytest's settings.
+
+    And the code that `predict` computes anew, and the names by which a test may be marked. Nothing without a folder.
+    """
+    root, catalog = workspace.root, workspace.catalog
+    places = [root / folder for folder in workspace.config.tests_of(on) if (root / folder).exists()]
+    if not places:
+        return {}
+    found = {path for place in places for path in ([place] if place.is_file() else place.rglob("*"))}
+    found |= {parent / "conftest.py" for place in places for parent in place.parents if parent.is_relative_to(root)}
+    inside = sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+    names = {*(path.relative_to(root).as_posix() for path in inside), *imported_files(inside, root)}
+    return {
+        "tests": {name: digest_of(root / name) for name in sorted(names)},
+        "pytest": [_pytest_table(root), *(digest_of(root / name) for name in ("pytest.ini", "tox.ini", "setup.cfg"))],
+        "computed": code(workspace, computed),
+        "marks": [*sorted(catalog.models), *sorted({one.source for one in _readers(catalog)})],
+    }
+
+
+def _readers(catalog: Catalog) -> list[Model | FeatureView]:
+    return [*catalog.models.values(), *catalog.views.values()]
+
+
+def _pytest_table(root: Path) -> Ingredients:
+    file = root / "pyproject.toml"
+    table = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    settings: Ingredients = table.get("tool", {}).get("pytest", {})
+    return settings
+
+
 def _tests(workspace: Workspace) -> dict[str, str]:
     found: dict[str, str] = {}
-    for folder in workspace.config.tests:
+    for folder in workspace.config.tests_of("features"):
         place = workspace.root / folder
         paths = [place] if place.is_file() else sorted(place.rglob("*.py"))
         found |= {path.relative_to(workspace.root).as_posix(): digest_of(path) for path in paths}

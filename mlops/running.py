@@ -6,6 +6,7 @@ import contextlib
 from datetime import UTC, datetime
 
 import mlops
+from mlops import own_tests
 from mlops.actions import Actions, Wish
 from mlops.adapters import git
 from mlops.adapters.index import Index
@@ -23,7 +24,7 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
     """Do what is wished; gives the report, and the errors that stopped tasks."""
     if not wish.models and not wish.views:
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
-    validate(workspace.config.severity, own=workspace.catalog.checks)
+    validate(workspace.config.severity, own=own_tests.checks(workspace))
     state = git.state(workspace.root)
     push = Push(
         command=wish.command, commit=state.commit, dirty=state.dirty, branch=state.branch, version=mlops.__version__

@@ -116,11 +116,16 @@ def asker(trial: Trial) -> tuple[Callable[[Any], Reply], list[dict[str, Any]]]:
     groups = rounds(trial.contract, trial.golden)
     some = groups[0] if groups else []
     _publish(trial, some)
+    return asking(trial.url), [one.request for one in some]
+
+
+def asking(url: str) -> Callable[[Any], Reply]:
+    """A function from a request, or its bytes, to what the service at `url` answers."""
 
     def ask(request: Any) -> Reply:
         body = request if isinstance(request, bytes) else msgspec.json.encode(request)
         started = time.monotonic()
-        [answer] = load.ask(trial.url, [body])
+        [answer] = load.ask(url, [body])
         seconds = time.monotonic() - started
         try:
             read = msgspec.json.decode(answer.body)
@@ -128,7 +133,7 @@ def asker(trial: Trial) -> tuple[Callable[[Any], Reply], list[dict[str, Any]]]:
             read = answer.body.decode(errors="replace")
         return Reply(status=answer.status, body=read, seconds=seconds)
 
-    return ask, [one.request for one in some]
+    return ask
 
 
 def loaded(trial: Trial, limits: Load) -> dict[str, float]:

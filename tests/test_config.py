@@ -44,6 +44,8 @@ def test_a_whole_configuration_is_read_into_frozen_values(tmp_path):
         ("[tool.mlops.models.fraud]\n\nmargin = -1\n", 3, "> 0.0"),
         ('[tool.mlops.sources.a]\npath="a.csv"\n[tool.mlops.sources.t]\npath = 3\n', 4, "Expected `str | null`"),
         ("[tool.mlops.environments.staging]\nport = 99999\n", 2, "<= 65535"),
+        ('[tool.mlops.tests]\nmodels = ["a"]\n', 2, "did you mean 'model'?"),
+        ('[tool.mlops.tests]\nmodel = "a"\n', 2, "tests.model: Expected"),
         ("[tool.mlops.sources.t]\n", 1, "one of path, query or function (found: none)"),
         ('[tool.mlops.sources.t]\npath = "a"\nquery = "select 1"\n', 1, "found: path and query"),
         ("[tool.mlops]\nload = { seconds = 2, conections = 3 }\n", 2, "did you mean 'connections'?"),
@@ -55,6 +57,15 @@ def test_a_mistake_names_the_file_the_line_and_the_next_step(tmp_path, text, lin
     assert f"pyproject.toml:{line}:" in caught.value.message
     assert says in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_the_folders_of_tests_are_a_table_and_a_list_names_those_of_the_features(tmp_path):
+    table = load(written(tmp_path, '[tool.mlops.tests]\nmodel = ["checks/model"]\n'))
+    assert table.tests_of("model") == ("checks/model",)
+    assert table.tests_of("features") == ("tests/features",)
+    plain = load(written(tmp_path, '[tool.mlops]\ntests = ["checks/features"]\n'))
+    assert plain.tests_of("features") == ("checks/features",)
+    assert plain.tests_of("data") == ("tests/data",)
 
 
 def test_a_folder_without_a_project_says_how_to_start_one(tmp_path):

@@ -39,6 +39,14 @@ def test_what_must_not_matter_and_does_is_told_with_rows_and_both_answers():
     assert expect.invariant(sound, ROWS, change={"name": "Cy"}).outcome is Outcome.PASS
 
 
+def test_an_expectation_can_be_asserted_and_says_why_it_does_not_hold():
+    assert expect.invariant(sound, ROWS, change={"name": "Cy"})
+    with pytest.raises(AssertionError, match="in 25 of 50 rows"):
+        assert expect.invariant(biased, ROWS, change={"name": "Cy"})
+    with pytest.raises(AssertionError, match="no rows"):
+        assert expect.within(sound, ROWS[:0], 0, 1)
+
+
 def test_a_change_may_be_a_function_of_a_column_or_of_the_frame():
     by_column = expect.invariant(biased, ROWS, change={"name": lambda names: names[::-1].to_numpy()})
     by_frame = expect.invariant(biased, ROWS, change=lambda rows: rows.assign(name=rows["name"].str.lower()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,49 @@ import pytest
 
 from mlops.declare import recording
 
-REPORT, REPLAY = "MLOPS_TEST_REPORT", "MLOPS_TEST_REPLAY"
+REPORT, REPLAY, GIVEN = "MLOPS_TEST_REPORT", "MLOPS_TEST_REPLAY", "MLOPS_TEST_GIVEN"
+MARKS = {"data": "mlops_source", "model": "mlops_model", "service": "mlops_model"}
+"""By gate, the mark that says of which source or model a test is."""
 
 _tests: dict[str, dict[str, Any]] = {}
 _errors: list[dict[str, Any]] = []
+_skipped: list[dict[str, Any]] = []
+_elsewhere: list[str] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out the tests of other subjects; a mark that names nothing there is, is an error and no skip."""
+    if GIVEN not in os.environ:
+        return
+    given = json.loads(Path(os.environ[GIVEN]).read_text(encoding="utf-8"))
+    kept = []
+    for item in items:
+        names, problem = _marked(item, given)
+        if problem:
+            _errors.append({"id": item.nodeid, "message": problem})
+        elif names is None or names & set(given["marks"]):
+            kept.append(item)
+        else:
+            _elsewhere.append(item.nodeid)
+    items[:] = kept
+
+
+def _marked(item: pytest.Item, given: dict[str, Any]) -> tuple[set[str] | None, str]:
+    """The subjects that a test is marked with (None: all), and what is wrong with its marks."""
+    mine, known = MARKS[given["on"]], given["known"]
+    marks = [mark for name in set(MARKS.values()) for mark in item.iter_markers(name)]
+    if not marks:
+        return None, ""
+    wrong = sorted({mark.name for mark in marks} - {mine})
+    if wrong:
+        return set(), f"is marked {wrong[0]}; tests of this gate are marked {mine}"
+    names = {str(name) for mark in marks for name in mark.args}
+    strange = sorted(names - set(known))
+    if strange or not names:
+        said = f"names {strange[0]!r}" if strange else "names nothing"
+        return set(), f"its mark {mine} {said}; there are {', '.join(known)}"
+    return names, ""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +73,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         "outcome": "not run",
         "message": "",
         "called": [],
+        "asserted": False,
     }
     _tests[item.nodeid] = known
     with recording() as inside:
@@ -42,21 +82,37 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     return result
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Notes whether a failure is an assertion's: an expected failure that did not fail counts as one."""
+    report = yield
+    if report.failed and call.when == "call":
+        said = (AssertionError, pytest.fail.Exception)
+        _tests[item.nodeid]["asserted"] = call.excinfo is None or call.excinfo.errisinstance(said)
+    return report
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Notes how a test ended: the worst of set-up, call and tear-down."""
     known = _tests.get(report.nodeid)
     if known is None:
         return
     if report.failed:
-        known.update(outcome="failed", message=_crash(report.longrepr))
+        # An error in the tear-down tells less than what the test itself said.
+        if known["outcome"] != "failed":
+            known.update(outcome="failed", message=_crash(report.longrepr))
     elif report.skipped:
-        known.update(outcome="skipped", message=_crash(report.longrepr))
+        expected = getattr(report, "wasxfail", None)
+        said = _crash(report.longrepr) if expected is None else f"fails as expected: {expected or 'no reason given'}"
+        known.update(outcome="skipped", message=said)
     elif report.when == "call" and known["outcome"] == "not run":
         known["outcome"] = "passed"
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Notes a file that cannot be collected."""
+    """Notes a file that cannot be collected, or that skips itself."""
+    if report.skipped:
+        _skipped.append({"id": report.nodeid, "message": _crash(report.longrepr)})
     if report.failed:
         _errors.append({"id": report.nodeid, "message": _crash(report.longrepr)})
 
@@ -64,7 +120,13 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 def pytest_sessionfinish() -> None:
     """Writes the report."""
     answers = _replayed()
-    report = {"tests": list(_tests.values()), "errors": _errors, "replayed": answers}
+    report = {
+        "tests": list(_tests.values()),
+        "errors": _errors,
+        "skipped": _skipped,
+        "elsewhere": len(_elsewhere),
+        "replayed": answers,
+    }
     Path(os.environ[REPORT]).write_text(json.dumps(report), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Runs the user's tests of features in a process of their own, and gives how each one ended."""
+"""Runs the user's tests in a process of their own, and gives how each one ended."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
 
 import msgspec
 
-from mlops.adapters.pytest_plugin import REPLAY, REPORT
+from mlops.adapters.pytest_plugin import GIVEN, REPLAY, REPORT
+from mlops.config import Config
 
 _LIMIT_SECONDS = 1800.0
 _TAIL_LINES = 15
@@ -26,7 +27,10 @@ _NO_TESTS = 5  # pytest's exit code
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """One test: where it stands, `passed`, `failed`, `skipped` or `not run`, and the features it called."""
+    """One test: where it stands, `passed`, `failed`, `skipped` or `not run`, and the features it called.
+
+    `asserted` is whether a failed test said no by an assertion; else it crashed, or its fixtures did.
+    """
 
     id: str
     file: str
@@ -34,11 +38,12 @@ class Tested:
     outcome: str
     message: str
     called: tuple[str, ...]
+    asserted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """A test file that could not be collected."""
+    """A test file that could not be collected, or that skips itself as a whole."""
 
     id: str
     message: str
@@ -55,11 +60,38 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a gate gives its tests: the project, the subject, and where its rows, model or service are.
+
+    `marks` are the names by which a test may be marked as one of this subject; `known` all names that a mark may have.
+    Tables and the model are digests in the object store, the contract is its JSON.
+    """
+
+    on: Literal["data", "model", "service"]
+    subject: str
+    root: str
+    config: Config
+    marks: tuple[str, ...]
+    known: tuple[str, ...]
+    rows: str = ""
+    predictions: str = ""
+    model: str = ""
+    contract: str = ""
+    url: str = ""
+    requests: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """How the tests went; `crashed` holds the end of the output where pytest itself did not come to an end."""
+    """How the tests went; `crashed` holds the end of the output where pytest itself did not come to an end.
+
+    `elsewhere` counts the tests of other subjects, which were left out.
+    """
 
     tests: tuple[Tested, ...] = ()
     errors: tuple[Broken, ...] = ()
+    skipped: tuple[Broken, ...] = ()
+    elsewhere: int = 0
     replayed: dict[str, str] = field(default_factory=dict)
     crashed: str = ""
 
@@ -67,12 +99,19 @@ class Ran:
 class RunningTests:
     """pytest at work beside us; leaving the block ends it."""
 
-    def __init__(self, root: Path, folders: Sequence[str], scratch: Path, replays: Sequence[Replay] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        folders: Sequence[str],
+        scratch: Path,
+        replays: Sequence[Replay] = (),
+        given: Given | None = None,
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tests-", dir=scratch)
         place = Path(self._folder.name)
         self._report, self._output = place / "report.json", place / "output.txt"
         (place / "replay.json").write_bytes(msgspec.json.encode(replays))
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_") and k != GIVEN}
         paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
         environment |= {
             "PYTHONPATH": os.pathsep.join(paths),
@@ -80,9 +119,12 @@ class RunningTests:
             REPORT: str(self._report),
             REPLAY: str(place / "replay.json"),
         }
+        if given is not None:
+            (place / "given.json").write_bytes(msgspec.json.encode(given))
+            environment[GIVEN] = str(place / "given.json")
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [*_COMMAND, f"--rootdir={root}", *folders],
+                [*_COMMAND, *(_CHECKS if given is not None else ()), f"--rootdir={root}", *folders],
                 cwd=root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -125,8 +167,11 @@ class RunningTests:
         return "\n".join(self._output.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])
 
 
+# A test that returns a finding has asserted nothing; newer versions of pytest only warn.
+_CHECKS = ("-W", "error::pytest.PytestReturnNotNoneWarning")
+
 # The project's addopts may ask for coverage or workers; what counts here is that each test runs and is seen.
 _COMMAND = [
     *(sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=short", "--import-mode=importlib"),
-    *("-o", "addopts=", "-p", "no:cacheprovider", "-p", "mlops.adapters.pytest_plugin"),
+    *("-o", "addopts=", "-p", "no:cacheprovider", "-p", "mlops.adapters.pytest_plugin", "-p", "mlops.fixtures"),
 ]

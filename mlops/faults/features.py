@@ -54,9 +54,9 @@ def cases(bench: Bench) -> Generator[Case]:
         judge=lambda: [_judge_elsewhere(first, sample(source, first.entity, event_time(first, models, source)))],
     )
     failed = Tested(id="test_it", file="test_it.py", line=1, outcome="failed", message="planted", called=(first.name,))
-    failing = partial(judge_tests, Ran(tests=(failed,)), [first], bench.config.tests, found=True)
+    failing = partial(judge_tests, Ran(tests=(failed,)), [first], bench.config.tests_of("features"), found=True)
     yield Case(fault="a test fails", check="features.tests", judge=failing)
-    untested = partial(judge_tests, Ran(), [first], bench.config.tests, found=False)
+    untested = partial(judge_tests, Ran(), [first], bench.config.tests_of("features"), found=False)
     yield Case(fault="no test calls it", check="features.tested", judge=untested)
     yield sound(lambda: [finding for view in views for finding in judge(view, bench.table(view.source))])
 

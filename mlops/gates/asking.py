@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.contract import Contract, model_inputs
 from mlops.declare import OnDemand
-from mlops.serving.predictors import answers
+from mlops.serving.predictors import Prediction, answers
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+
+def answered(table: pd.DataFrame, said: Prediction) -> pd.DataFrame:
+    """What was said of the rows: `prediction`, `probability_<i>` for each class, and `__row` where there is one."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {"__row": table["__row"]} if "__row" in table else {}
+    columns["prediction"] = said.values
+    if said.probabilities is not None:
+        columns |= {f"probability_{k}": column for k, column in enumerate(said.probabilities.T)}
+    return pd.DataFrame(columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ def _named(check: Check, subject: str, finding: Finding) -> Finding:
     mine = f"own.{check.name}"
     name = finding.check if finding.check == mine or finding.check.startswith(f"{mine}.") else mine
     step = finding.next_step or (f"mend what it found; the check is at {check.origin}" if finding.fired else "")
-    return dataclasses.replace(finding, check=name, subject=finding.subject or subject, next_step=step)
+    told = {field.name: getattr(finding, field.name) for field in dataclasses.fields(Finding)}
+    return Finding(**{**told, "check": name, "subject": finding.subject or subject, "next_step": step})
 
 
 def not_run(check: Check, subject: str, why: str) -> Finding:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mlops import exhibits
+from mlops import exhibits, own_tests
 from mlops.adapters import aggregates, schema_files
 from mlops.adapters.deepchecks import Deepchecks
 from mlops.contract import Contract
@@ -61,6 +61,7 @@ def check_source(
     for check in workspace.catalog.checks.values():
         if check.on == "data" and source in inspect.signature(check.function).parameters:
             found += own.run(check, {source: workspace.frame(digest).copy()}, subject=source)
+    found += own_tests.run(workspace, own_tests.of_source(workspace, source, digest))
     verdict = Verdict(gate="check-data", subject=source, findings=apply(found, workspace.config.severity))
     return Record(step="check-data", subject=source, verdict=verdict, metrics=_counts(verdict, rows))
 

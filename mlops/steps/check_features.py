@@ -55,7 +55,7 @@ def check_features(
     A failing test, a feature that no passing test calls, or a property that does not hold fails. A project
     without features passes with that reason; its tests in the configured folders still run.
     """
-    folders = [folder for folder in workspace.config.tests if _has_tests(workspace.root / folder)]
+    folders = [folder for folder in workspace.config.tests_of("features") if _has_tests(workspace.root / folder)]
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="features-", dir=workspace.scratch) as scratch, ExitStack() as ending:
         sampled = [_sampled(workspace, view, snapshots[view.source], Path(scratch)) for view in views]
@@ -73,7 +73,7 @@ def check_features(
             _elsewhere(one, ran) for one in sampled if one.view.name not in failed and one.view.name in ran.replayed
         ]
     findings += _own(workspace, sampled, snapshots)
-    findings += judge_tests(ran, [*views, *on_demands], workspace.config.tests, found=bool(folders))
+    findings += judge_tests(ran, [*views, *on_demands], workspace.config.tests_of("features"), found=bool(folders))
     findings += pinned
     verdict = Verdict(gate="check-features", subject="", findings=tuple(findings))
     counts = {"views": len(views), "on_demands": len(on_demands), "tests": len(ran.tests)}

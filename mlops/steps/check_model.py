@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlops import own_tests
 from mlops.adapters import models
 from mlops.adapters.deepchecks import Deepchecks
 from mlops.config import ModelSettings
@@ -18,7 +19,7 @@ from mlops.exhibits import OUTPUT, Exhibit, encode
 from mlops.gates import close_up, curves, own, questions
 from mlops.gates import deepchecks as suites
 from mlops.gates import model as gate
-from mlops.gates.asking import Predict
+from mlops.gates.asking import Predict, answered
 from mlops.gates.calibration import judge_calibration
 from mlops.gates.comparison import first_release, judge_champion
 from mlops.gates.leakage import judge_identifiers, judge_leakage
@@ -83,12 +84,14 @@ def check_model(
     train = _side(estimator, _sampled(workspace.frame(assembled.outputs["train"]), contract, workspace), contract)
     theirs = _champions(contract, holdout, champion)
     held = _held_out(model, contract, holdout)
+    predictions = workspace.put_frame(answered(holdout.table, holdout.said))
     found: list[Finding] = [
         *_judged(model, contract, train, holdout, settings),
         *_compared(contract, holdout, champion, theirs, settings),
         *_close_up(held, champion, theirs, settings, workspace.config.seed),
         *_suite(workspace, contract, train, holdout, deepchecks),
         *_own(workspace, model, holdout, Predict(estimator, contract, workspace.catalog.pinned(model)[1])),
+        *own_tests.run(workspace, own_tests.of_model(workspace, model, assembled, digest, predictions)),
     ]
     if settings.evidence == "cross-validation" and not held.problem():
         rows = rows_of(_whole(workspace, assembled), contract, model, settings, workspace.config.seed)
@@ -102,7 +105,7 @@ def check_model(
         step="check-model",
         subject=model.name,
         outputs={
-            "predictions": workspace.put_frame(_predictions(holdout)),
+            "predictions": predictions,
             OUTPUT: workspace.objects.put(encode(shown)),
         },
         metrics={
@@ -120,7 +123,7 @@ def _own(workspace: Workspace, model: Model, holdout: _Side, predict: Predict) -
     checks = [check for check in workspace.catalog.checks.values() if check.on == "model"]
     if not checks:
         return []
-    values = {"predictions": _predictions(holdout), "predict": predict, "model": model.name}
+    values = {"predictions": answered(holdout.table, holdout.said), "predict": predict, "model": model.name}
     return [
         finding
         for check in checks
@@ -260,16 +263,6 @@ def _suite(
     sides = ((side.inputs, side.codes) for side in (train, holdout))
     asked = questions.of_answers(contract, *sides, seed=workspace.config.seed)
     return asked.findings(deepchecks.run(asked))
-
-
-def _predictions(holdout: _Side) -> pd.DataFrame:
-    import pandas as pd
-
-    columns: dict[str, Any] = {"__row": holdout.table["__row"]} if "__row" in holdout.table else {}
-    columns["prediction"] = holdout.said.values
-    if holdout.said.probabilities is not None:
-        columns |= {f"probability_{k}": column for k, column in enumerate(holdout.said.probabilities.T)}
-    return pd.DataFrame(columns)
 
 
 def _finite_metrics(contract: Contract, side: _Side) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlops import rehearsal
+from mlops import own_tests, rehearsal
 from mlops.config import Load
 from mlops.contract import Contract
 from mlops.declare import Check, FeatureView
@@ -77,12 +77,13 @@ def check_service(
                     place,
                     limits,
                     champion,
-                    partial(_own, checks),
+                    partial(_own, workspace, checks),
                     partial(_asked, workspace, past, payload),
                 )
             except DidNotBoot as failed:
                 needs = "needs the service, which did not start"
                 silent = [own.not_run(check, contract.model, needs) for check in checks]
+                silent += own_tests.silent(workspace, "service", contract.model, needs)
                 parity = online.not_run(online.ANSWERS, needs, subject=contract.model)
                 findings, metrics = (*failed.findings, *silent, *past.result().findings, parity), {}
     finally:
@@ -163,14 +164,18 @@ def _asked(workspace: Workspace, past: Future[_Past], payload: Path, trial: Tria
     return (*known.findings, _tried(online.ANSWERS, subject, judge))
 
 
-def _own(checks: Sequence[Check], trial: Trial) -> list[Finding]:
-    """The user's own checks; they may `ask` the service, and see golden `requests`, the `contract` and the `url`."""
-    if not checks:
+def _own(workspace: Workspace, checks: Sequence[Check], trial: Trial) -> list[Finding]:
+    """The user's own checks and tests.
+
+    A check may `ask` the service, and see `requests`, the `contract` and the `url`; a test gets them as fixtures.
+    """
+    if not checks and not own_tests.folders(workspace, "service"):
         return []
     ask, requests = asker(trial)
     values = {"ask": ask, "contract": trial.contract, "url": trial.url}
-    return [
+    found = [
         finding
         for check in checks
         for finding in own.run(check, {**values, "requests": copy.deepcopy(requests)}, subject=trial.contract.model)
     ]
+    return [*found, *own_tests.run(workspace, own_tests.of_service(workspace, trial, requests))]

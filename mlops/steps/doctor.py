@@ -182,7 +182,7 @@ def _models(workspace: Workspace) -> Iterator[Line]:
 
 
 def _tests(workspace: Workspace) -> Iterator[Line]:
-    for place in workspace.config.tests:
+    for place in workspace.config.tests_of("features"):
         files = list((workspace.root / place).rglob("test_*.py"))
         health: Health = "ok" if files else "fail" if workspace.catalog.views else "warn"
         found = f"{len(files)} test files in {place}" if files else f"no test_*.py in {place}"

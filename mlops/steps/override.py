@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+from mlops import own_tests
 from mlops.adapters import git
 from mlops.errors import NothingToDo, UsageError, nearest
 from mlops.gates.overrides import in_force
@@ -60,7 +61,7 @@ def overrides(workspace: Workspace) -> Record:
 def _demand_gate(workspace: Workspace, gate: str) -> None:
     if gate in FINAL:
         raise UsageError(f"{gate} cannot be overridden: {FINAL[gate]}", next_step="mend what it found")
-    known = {*GATES, *known_checks(), *(f"own.{name}" for name in workspace.catalog.checks)} - FINAL.keys()
+    known = {*GATES, *known_checks(), *(f"own.{name}" for name in own_tests.checks(workspace))} - FINAL.keys()
     if gate not in known:
         raise UsageError(f"there is no gate or check {gate!r}", next_step=nearest(gate, known))
 

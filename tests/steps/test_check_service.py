@@ -118,9 +118,33 @@ def crashes(url):
 """
 
 
-def test_a_users_own_checks_ask_the_running_service(project, bento, tmp_path):
+ASKED = """
+import pytest
+
+@pytest.mark.mlops_model("fraud_v1")
+def test_is_quick_and_sure(mlops_ask, mlops_requests, mlops_contract, mlops_url):
+    assert mlops_requests
+    for request in mlops_requests:
+        answer = mlops_ask(request)
+        assert answer.status == 200
+        assert 0 <= answer.body["probability"] <= 1
+    assert mlops_contract.model == "fraud_v1"
+    assert mlops_url.startswith("http://127.0.0.1:")
+
+def test_takes_the_empty_request(mlops_ask):
+    assert mlops_ask({}).status == 200, "the empty request is refused"
+
+def test_needs_the_rows(mlops_rows):
+    assert len(mlops_rows)
+"""
+
+
+def test_a_users_own_checks_and_tests_ask_the_running_service(project, bento, tmp_path):
     """Promise 2: one that says no and one that crashes both stop it, and each says where it stands."""
     shutil.copytree(project.root, tmp_path / "project")
+    asked = tmp_path / "project" / "tests" / "service" / "test_asked.py"
+    asked.parent.mkdir(parents=True)
+    asked.write_text(ASKED)
     workspace = open_workspace(tmp_path / "project")
     (workspace.root / "models").mkdir(exist_ok=True)
     (workspace.root / "models" / "rules.py").write_text(OWN)
@@ -131,4 +155,9 @@ def test_a_users_own_checks_ask_the_running_service(project, bento, tmp_path):
     assert "models/rules.py:15" in found["own.refuses_the_empty_request"].next_step
     assert found["own.crashes"].outcome is Outcome.NOT_RUN
     assert "http://127.0.0.1:" in found["own.crashes"].message
+    tests = {name.partition("::")[2]: one for name, one in found.items() if name.startswith("own.tests/service/")}
+    assert tests["test_is_quick_and_sure"].outcome is Outcome.PASS, tests["test_is_quick_and_sure"].message
+    assert tests["test_takes_the_empty_request"].outcome is Outcome.FAIL
+    assert "AssertionError: the empty request is refused" in tests["test_takes_the_empty_request"].message
+    assert tests["test_needs_the_rows"].outcome is Outcome.NOT_RUN
     assert record.verdict.outcome is Outcome.FAIL
