@@ -42,6 +42,7 @@ from mlops.steps import (
     check_model,
     check_service,
     deploy,
+    materialize,
     override,
     package,
     register,
@@ -70,6 +71,7 @@ class Wish:
     views: tuple[FeatureView, ...] = ()
     until: str = "deploy"
     environment: str | None = None
+    environments: tuple[str, ...] = ()  # where views are materialized
     reason: str = ""
 
 
@@ -301,7 +303,9 @@ class Actions:
 
         def run(done: Records) -> Record:
             built = {view.name: done[f"build-features:{view.name}"] for view in views}
-            training = Training(assembled=done[f"assemble:{model.name}"], views=tuple(views), features=built)
+            training = Training(
+                assembled=done[f"assemble:{model.name}"], views=tuple(views), features=built
+            )
             return self._booted(done[bento], training)
 
         return Action(
@@ -364,6 +368,28 @@ class Actions:
         return Action(
             version=deploy.VERSION,
             run=lambda done: self._live(model, environment, str(done[release].facts["release"]), done),
+            ingredients=None,
+            recorded=False,
+        )
+
+    def materialize(self, views: Sequence[FeatureView], environment: str) -> Action:
+        """Publish views, as of the moment at which their sources were read."""
+        began = time.time()
+        taken = {view.source: f"snapshot:{view.source}" for view in views}
+
+        def read_at(source: str, record: Record) -> float:
+            # A file that is unchanged was read now, as far as its content goes.
+            return began if self.workspace.config.sources[source].path is not None else record.started
+
+        return Action(
+            version=materialize.VERSION,
+            run=lambda done: materialize.materialize(
+                self.workspace,
+                environment=environment,
+                views=views,
+                built={view.name: done[f"build-features:{view.name}"] for view in views},
+                as_of={source: read_at(source, done[name]) for source, name in taken.items()},
+            ),
             ingredients=None,
             recorded=False,
         )

@@ -29,6 +29,8 @@ _JUDGING = ("check-features", "check-data", "check-model", "check-service")
 
 def tasks(actions: Actions) -> list[Task]:
     """Every task that the wish needs, each after what it reads."""
+    if actions.wish.until == "materialize":
+        return _materializing(actions)
     wish, catalog = actions.wish, actions.workspace.catalog
     compared, kept = actions.views(), actions.kept()
     views = {view.name: view for view in (*compared, *kept)}.values()
@@ -47,6 +49,19 @@ def tasks(actions: Actions) -> list[Task]:
         fresh = [name for view in kept for name in (f"build-features:{view.name}", f"check-data:{view.source}")]
         found += [_deployed(actions, model, wish.environment, fresh) for model in wish.models]
     return _up_to(found, wish.until)
+
+
+def _materializing(actions: Actions) -> list[Task]:
+    """Views are computed beside the judging of their sources, and published when these are accepted."""
+    views = actions.wish.views
+    sources = list(dict.fromkeys(view.source for view in views))
+    found = [_task("snapshot", name, actions.snapshot(name)) for name in sources]
+    found += [_task("check-data", name, actions.check_source(name), needs=[f"snapshot:{name}"]) for name in sources]
+    found += [_task("build-features", v.name, actions.build_features(v), needs=[f"snapshot:{v.source}"]) for v in views]
+    needs = [task.name for task in found]
+    return found + [
+        _task("materialize", name, actions.materialize(views, name), needs=needs) for name in actions.wish.environments
+    ]
 
 
 def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) -> list[Task]:

@@ -21,7 +21,7 @@ def each(function: Callable[[T], R], values: Sequence[T], *, address: str) -> It
         distributed = _distributed()
         futures = cluster.map(function, list(values), pure=False)
         try:
-            for _, result in distributed.as_completed(futures, with_results=True):
+            for _, result in distributed.as_completed(futures, loop=cluster.loop, with_results=True):
                 yield result
         except (distributed.KilledWorker, OSError) as error:
             raise OutsideError(

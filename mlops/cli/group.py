@@ -24,6 +24,7 @@ SUMMARIES = {
     "report": "Write what the last run found as a page.",
     "lineage": "Show what a release was made of.",
     "plan": "Show what a change affects.",
+    "materialize": "Compute what is new of stored features, and publish it.",
     "features": "Work with the stored features.",
     "review": "List labels that are likely wrong, for people to correct.",
     "schema": "Infer or update the committed schema of a source.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -95,11 +95,17 @@ def faults(view: FeatureView, rows: pd.DataFrame) -> dict[str, tuple[str, Featur
             "infinite values": ("values", lambda rows: changed(rows, lambda v: v.astype("float64") / 0 + np.inf)),
             "aligned by the wrong index": ("values", lambda rows: changed(rows, _misaligned)),
         }
+        if view.timestamp in rows and result[view.entity].duplicated().any():
+            broken["it looks back further than its window"] = ("window", partial(_counting, view, numbers[0]))
         if view.created:
             broken["it reads what is not known yet"] = ("known-ahead", broken["it looks ahead"][1])
     if amounts:
         broken["it changes the frame it is given"] = ("mutation", lambda rows: _mutating(view, rows, amounts[0]))
-    return {name: (check, dataclasses.replace(view, function=function)) for name, (check, function) in broken.items()}
+    short = timedelta(seconds=1)  # whatever it says: what counts all rows looks back further
+    return {
+        name: (check, dataclasses.replace(view, function=function, window=short if check == "window" else view.window))
+        for name, (check, function) in broken.items()
+    }
 
 
 def _result(view: FeatureView, rows: pd.DataFrame) -> pd.DataFrame:
@@ -112,6 +118,12 @@ def _judge_elsewhere(view: FeatureView, rows: pd.DataFrame) -> Finding:
     here = _result(view, rows)
     name = next(n for n in here.columns if n not in view.keys)
     return judge_elsewhere(view, here, here.assign(**{name: here[name].shift(1)}))
+
+
+def _counting(view: FeatureView, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The number of an entity's rows so far, which needs all of them."""
+    result = _result(view, rows).sort_values(list(view.keys), kind="stable")
+    return result.assign(**{name: result.groupby(view.entity).cumcount()})
 
 
 def _raising(_: pd.DataFrame) -> pd.DataFrame:

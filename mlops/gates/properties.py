@@ -2,7 +2,7 @@
 
 Called again it gives the same; the order of rows does not matter; a later event never changes an earlier row, nor does
 a row that became known later one that was known before; a label that is not known yet is not read; the given frame is
-left alone.
+left alone. And it can be computed in parts: by entity, and by the `window` that it declares.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from mlops.declare import Declared, FeatureView
 from mlops.gates.features import judge_origin, judge_shape, said
 from mlops.gates.look_ahead import DelayedLabel, known_ahead, label_delay, look_ahead, untimed
+from mlops.gates.separable import separable, window
 from mlops.gates.trying import CLOSE, SAME, attempt, difference, told
 from mlops.verdict import Finding, Outcome, Severity
 
@@ -66,6 +67,8 @@ def judge_view(
         _row_order(view, source, frame),
         *(look_ahead(view, source, frame, time) if time else (untimed(view, view.timestamp),)),
         *known_ahead(view, source, frame),
+        separable(view, source, frame),
+        *filter(None, [window(view, source, frame, time)]),
         *(label_delay(view, source, frame, time, label) for label in labels if time),
     )
 

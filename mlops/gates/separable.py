@@ -49,7 +49,8 @@ def window(view: FeatureView, source: pd.DataFrame, frame: pd.DataFrame, time: s
     if found is None:
         return said(view, "window")
     least = _least(view, source, frame, time)
-    step = f'declare window="{_written(least)}"' if least else "leave window out: it reads the whole past of an entity"
+    doing = f'declare window="{_written(least)}" or more: the smallest that does for these rows' if least else ""
+    step = doing or "leave window out: it reads the whole past of an entity"
     problem = f"looks back further than its window of {_written(view.window)}"
     return told(view, "window", found, problem, ("the whole past", "the window's rows"), step)
 

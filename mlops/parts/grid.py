@@ -120,11 +120,12 @@ def choose(extent: Extent, *, most: int, entity: bool, window: timedelta | None,
 def _fresh(extent: Extent, most: int, *, entity: bool, window: timedelta | None) -> Grid:
     if extent.rows <= most:
         return Grid()
+    # As many buckets as hold a call's rows each: the whole past of an entity is then computed in one call, and only
+    # what is new looks back at rows that were read before.
+    buckets = _buckets(extent.rows, most) if entity else 1
     if window is None or extent.first is None:
-        return Grid(buckets=_buckets(extent.rows, most) if entity else 1)
-    # A call that looks back as far as it gives rows reads each row twice: two thirds of it are to be its own.
+        return Grid(buckets=buckets)
     a_day = extent.rows / extent.days
-    buckets = _buckets(min(3 * look_back(window) * a_day, extent.rows), most) if entity else 1
     finest = [p for p in PERIODS if a_day / buckets * _DAYS[p] >= most / _FINEST]
     return Grid(buckets=buckets, period=finest[0] if finest else "month")
 
