@@ -74,15 +74,42 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.split.partition(":")[2] or None
 
 
+class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a place of any kind is moved: programs with their arguments, which no shell reads."""
+
+    deploy: tuple[str, ...] = ()  # brings the release live
+    probe: tuple[str, ...] = ()  # ends with 0 when the release answers
+    rollback: tuple[str, ...] = ()  # brings the release live again, warm if it can
+    seconds: Positive = 600.0  # for each of them
+    ready_seconds: Positive = 60.0  # in which the probe must succeed
+
+
+class Kubernetes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How releases run in a cluster."""
+
+    image: str = ""  # of a release; {model} and {release} stand for its names
+    namespace: str = ""  # "": the environment's name
+    context: str = ""  # of kubectl; "": the current one
+    replicas: Count = 2
+    cpu: str = "500m"  # requested for each
+    memory: str = "1Gi"  # requested for each, and the limit
+    gateway: str = ""  # "NAME" or "NAMESPACE/NAME" of the Gateway that routes requests; "": a Service alone
+    hostname: str = ""  # that the Gateway routes; "": all
+    token_secret: str = ""  # the Secret that holds the token, under the key `token_env`
+    seconds: Positive = 300.0  # for a release to become ready
+
+
 class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named place that runs releases."""
 
-    target: Literal["local"] = "local"
+    target: Literal["local", "command", "kubernetes"] = "local"
     host: str = "127.0.0.1"
     port: Port = 3000
     workers: Count = 1
     token_env: str | None = None  # variable that holds the token which requests must bear
     keep: Count = 5  # releases that stay servable for a rollback
+    command: Command = Command()
+    kubernetes: Kubernetes = Kubernetes()
 
 
 class Load(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,6 +207,7 @@ def load(root: Path) -> Config:
     _refuse_unknown_keys(table, Config, ("tool", "mlops"), text=text, file=file)
     config = _convert(_inherited(table), text, file)
     _one_origin_each(config, text, file)
+    _whole_targets(config, text, file)
     if config.name:
         return config
     return msgspec.structs.replace(config, name=document.get("project", {}).get("name", root.name))
@@ -305,4 +333,25 @@ def _one_origin_each(config: Config, text: str, file: Path) -> None:
             raise ConfigError(
                 f"{file}:{line}: source {name!r} must say one of path, query or function (found: {found})",
                 next_step=f'write for example path = "data/{name}.csv"',
+            )
+
+
+def _whole_targets(config: Config, text: str, file: Path) -> None:
+    examples = {
+        "deploy": 'deploy = ["./ops/deploy.sh"]',
+        "probe": 'probe = ["./ops/probe.sh"]',
+        "rollback": 'rollback = ["./ops/rollback.sh"]',
+        "image": 'image = "registry.example.com/team/{model}:{release}"',
+        "token_secret": 'token_secret = "model-token"',
+    }
+    for name, one in config.environments.items():
+        given: Struct = one.command if one.target == "command" else one.kubernetes
+        demanded = {"command": ["deploy", "probe", "rollback"], "kubernetes": ["image"], "local": []}[one.target]
+        demanded += ["token_secret"] if one.target == "kubernetes" and one.token_env else []
+        lacking = [key for key in demanded if not getattr(given, key)]
+        if lacking:
+            line = line_of(text, ("tool", "mlops", "environments", name, one.target))
+            raise ConfigError(
+                f"{file}:{line}: the environment {name!r} has the target {one.target!r}, which needs {lacking[0]}",
+                next_step=f"write for example in [tool.mlops.environments.{name}.{one.target}]: {examples[lacking[0]]}",
             )

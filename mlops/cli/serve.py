@@ -14,17 +14,28 @@ from mlops.cli.options import complete_environments, opened, project
 @click.argument("environment", shell_complete=complete_environments)
 @click.option("--port", type=click.IntRange(1, 65535), default=None, help="Instead of the environment's.")
 @click.option("--model", "family", default=None, help="Which family, where there are several.")
+@click.option("--systemd", is_flag=True, help="Print a systemd unit that does this from boot on, and serve nothing.")
 @project
-def command(environment: str, port: int | None, family: str | None, root: Path) -> None:
+def command(
+    environment: str,
+    port: int | None,
+    family: str | None,
+    systemd: bool,  # noqa: FBT001 - click passes flags so
+    root: Path,
+) -> None:
     """Serve what is live in an environment, until Ctrl-C, and follow every deploy and rollback.
 
     \b
-    Example:
+    Examples:
       mlops serve staging --port 3001
+      mlops serve production --systemd | sudo tee /etc/systemd/system/mlops-production.service
     """
-    from mlops.steps.serve import serve
+    from mlops.steps.serve import serve, unit
 
     workspace = opened(root)
+    if systemd:
+        click.echo(unit(workspace, environment=environment, family=family, port=port), nl=False)
+        return
     settings = workspace.config.environments.get(environment)
     if settings is not None:
         click.echo(

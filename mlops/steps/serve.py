@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from mlops.serving.integrity import verify
 from mlops.serving.pointer import forget_dead_workers, read_acks, read_pointer
 from mlops.targets import chosen
 from mlops.targets.servers import Server, announced, read_server
+from mlops.targets.systemd import Unit, unit_file
 from mlops.verdict import Record
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SERVICE = "mlops.serving.service:Service"
+SECRETS = "service.env"
+"""The file in an environment's folder from which systemd takes the token: `NAME=value`, readable by its user alone."""
 
 
 def serve(workspace: Workspace, *, environment: str, family: str | None = None, port: int | None = None) -> Record:
@@ -35,7 +40,7 @@ def serve(workspace: Workspace, *, environment: str, family: str | None = None, 
     The engine is the installed mlops, not a release's own copy, so it can host any release and outlives them;
     each release proves itself by its golden requests.
     """
-    settings = chosen.environment(workspace, environment)
+    settings = _served_here(workspace, environment)
     target = chosen.local(workspace, environment)
     name = chosen.family(target.families(), family, environment)
     folder = target.folder / name
@@ -50,6 +55,33 @@ def serve(workspace: Workspace, *, environment: str, family: str | None = None, 
     if code not in (0, -signal.SIGTERM, -signal.SIGINT):
         raise OutsideError(f"the server ended with code {code}", next_step="read what it printed above")
     return Record(step="serve", subject=environment, facts={"release": live, "port": at})
+
+
+def unit(workspace: Workspace, *, environment: str, family: str | None = None, port: int | None = None) -> str:
+    """The systemd unit that does the same from boot on: for /etc/systemd/system/mlops-ENVIRONMENT.service."""
+    settings = _served_here(workspace, environment)
+    further = [*(["--model", family] if family else []), *(["--port", str(port)] if port else [])]
+    root = str(workspace.root)
+    return unit_file(
+        Unit(
+            description=f"{environment} of {workspace.config.name}, served by mlops",
+            command=[sys.executable, "-m", "mlops", "serve", environment, "--project", root, *further],
+            root=workspace.root,
+            state=workspace.home,
+            user=getpass.getuser(),
+            secrets=workspace.environments / environment / SECRETS if settings.token_env else None,
+        )
+    )
+
+
+def _served_here(workspace: Workspace, environment: str) -> Environment:
+    settings = chosen.environment(workspace, environment)
+    if settings.target != "local":
+        raise UsageError(
+            f"{environment} is not served on this machine: its target is {settings.target}",
+            next_step=f"look what runs there: `mlops status {environment}`",
+        )
+    return settings
 
 
 def _live(target: LocalTarget, folder: Path, environment: str) -> str:

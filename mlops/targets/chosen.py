@@ -22,12 +22,23 @@ def environment(workspace: Workspace, name: str) -> Environment:
 
 
 def target(workspace: Workspace, name: str) -> Target:
-    """The target of an environment."""
-    return local(workspace, name)
+    """The target of an environment, as its settings choose."""
+    settings = environment(workspace, name)
+    if settings.target == "local":
+        return local(workspace, name)
+    online = online_file(workspace.config)
+    folder, releases = workspace.environments / name, workspace.releases
+    if settings.target == "command":
+        from mlops.targets.command import CommandTarget
+
+        return CommandTarget(folder, releases, settings.keep, online, settings.command, workspace.root)
+    from mlops.targets.kubernetes import KubernetesTarget
+
+    return KubernetesTarget(folder, releases, settings.keep, online, settings)
 
 
 def local(workspace: Workspace, name: str) -> LocalTarget:
-    """An environment on this machine."""
+    """An environment on this machine; of any other, what is kept of it on this machine."""
     settings = environment(workspace, name)
     return LocalTarget(
         workspace.environments / name,

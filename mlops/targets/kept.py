@@ -21,7 +21,7 @@ import msgspec
 
 from mlops.contract import Contract
 from mlops.errors import DeploymentFailed, MlopsError, OutsideError, RollbackFailed
-from mlops.release import CONTRACT, PAYLOAD, Event
+from mlops.release import CONTRACT, PAYLOAD, Event, Manifest
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import POINTER, Pointer, read_pointer
 from mlops.stores.online import FILE as ONLINE
@@ -84,6 +84,21 @@ class KeptTarget(ABC):
             with contextlib.suppress(OutsideError):  # a full disk: the pointer tells it too, and it is added later
                 history.append(family, _taking(event, time.monotonic() - started))
             return self._moved(family, new, started, changed=True)
+
+    def preview(self, order: Order) -> str:
+        """Which release would be live in place of which; the release is verified, and nothing moves."""
+        standing = self.standing(order.family)
+        self._whole(order)
+        if standing.live == order.release:
+            return f"{order.release} is live in {self.environment} already"
+        return f"{order.release} would be live in {self.environment} (now: {standing.live or 'nothing'})"
+
+    def _whole(self, order: Order) -> Manifest:
+        """The manifest of a release that is byte for byte what was accepted; raises what the order means by it."""
+        try:
+            return verify(self.releases / order.release)
+        except MlopsError as error:
+            _raise(order, error)
 
     def families(self) -> tuple[str, ...]:
         """The families of models that have had a release here."""
@@ -211,6 +226,6 @@ def _taking(event: Event, seconds: float) -> Event:
 
 
 def _raise(order: Order, error: MlopsError) -> NoReturn:
-    if order.action == "rollback":
+    if order.action == "rollback" and not isinstance(error, RollbackFailed):
         raise RollbackFailed(f"nothing was rolled back: {error.message}", next_step=error.next_step) from error
     raise error

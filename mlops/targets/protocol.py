@@ -70,6 +70,9 @@ class Target(Protocol):
     def move(self, order: Order, *, prepare: Prepare | None = None) -> Moved:
         """Bring a release live, or leave all as it was and raise DeploymentFailed or RollbackFailed."""
 
+    def preview(self, order: Order) -> str:
+        """What the order would do, in the place's own language; nothing is touched. Raises what would refuse it."""
+
     def families(self) -> tuple[str, ...]:
         """The families of models that have had a release here."""
 

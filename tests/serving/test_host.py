@@ -52,6 +52,14 @@ def test_a_bento_alone_in_a_container_names_its_model(made, tmp_path):
     assert alone.live.release == "plain_v1"
 
 
+def test_a_bento_alone_is_told_the_name_of_its_release(made, tmp_path):
+    source = shutil.copytree(made.releases / made.plain / PAYLOAD, tmp_path / "release")
+    alone = host({"MLOPS_RELEASE_NAME": made.plain}, tmp_path)
+    assert source.exists()
+    alone.load()
+    assert alone.live.release == made.plain
+
+
 def test_a_worker_says_what_it_serves(following, made, tmp_path):
     async def story():
         (ack,) = read_acks(tmp_path)

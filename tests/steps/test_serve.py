@@ -14,7 +14,7 @@ import pytest
 from mlops.adapters import bentoserver
 from mlops.errors import DeploymentFailed, NothingToDo, OutsideError, UsageError
 from mlops.steps.deploy import deploy
-from mlops.steps.serve import serve
+from mlops.steps.serve import serve, unit
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 
@@ -101,3 +101,21 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(project, live, 
     assert not bentoserver.ready("127.0.0.1", port, timeout=0.2)
     assert not (project.environments / "staging" / "fraud" / "server.json").exists()
     assert not list((project.environments / "staging" / "fraud" / "workers").iterdir())
+
+
+def test_the_unit_of_systemd_runs_the_same_and_reads_the_token_from_a_file(project):
+    plain = unit(project, environment="staging", port=3100)
+    assert f"-m mlops serve staging --project {project.root} --port 3100\n" in plain
+    assert "EnvironmentFile" not in plain
+    guarded = unit(project, environment="guarded")
+    assert f"EnvironmentFile={project.environments / 'guarded' / 'service.env'}" in guarded
+
+
+def test_an_environment_beyond_this_machine_is_not_served_here(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.mlops.environments.edge]\ntarget = "command"\n'
+        '[tool.mlops.environments.edge.command]\ndeploy = ["a"]\nprobe = ["b"]\nrollback = ["c"]\n'
+    )
+    for asked in (serve, unit):
+        with pytest.raises(UsageError, match="its target is command"):
+            asked(open_workspace(tmp_path), environment="edge")

@@ -8,17 +8,16 @@ import time
 import pytest
 
 from mlops.errors import DeploymentFailed, RollbackFailed
-from mlops.serving.pointer import Ack, being_a_worker, read_pointer, write_ack
+from mlops.serving.pointer import Ack, being_a_worker, read_acks, read_pointer, write_ack
 from mlops.targets.local import LocalTarget
-from mlops.targets.protocol import Order
 from tests.serving.releases import contract, make_release, publish_customers
+from tests.targets.conformance import Conformance, Place, killed_at, order, three_releases
 
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     releases = tmp_path_factory.mktemp("made")
-    plain = {"computed": False, "stored": False}
-    return releases, [make_release(releases, contract(f"fraud_v{n}", **plain)) for n in (1, 2, 3)]
+    return releases, three_releases(releases)
 
 
 @pytest.fixture
@@ -32,10 +31,6 @@ def target(originals, tmp_path):
     return LocalTarget(tmp_path / "environments" / "staging", releases, patience=2.0)
 
 
-def order(release, action="deploy", reason=""):
-    return Order(action=action, family="fraud", release=release, who="me", reason=reason)
-
-
 def live(target):
     return target.standing("fraud").live
 
@@ -45,13 +40,14 @@ class Worker:
 
     def __init__(self, target, refuses=()):
         self.folder = target.folder / "fraud"
-        self.refuses = refuses
+        self.refuses = list(refuses)
+        self.served = []
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run)
 
     def __enter__(self):
         self.thread.start()
-        while not list(self.folder.glob("workers/ack-*")):
+        while read_pointer(self.folder) and not list(self.folder.glob("workers/ack-*")):
             time.sleep(0.005)
         return self
 
@@ -64,8 +60,13 @@ class Worker:
         with being_a_worker(self.folder):
             while not self.stopped.is_set():
                 pointer = read_pointer(self.folder)
+                if pointer is None:
+                    time.sleep(0.005)
+                    continue
                 ok = pointer.live not in self.refuses
                 serving = pointer.live if ok else serving
+                if serving not in self.served[-1:]:
+                    self.served.append(serving)
                 error = "" if ok else "it does not answer its golden requests"
                 write_ack(
                     self.folder,
@@ -74,53 +75,34 @@ class Worker:
                 time.sleep(0.01)
 
 
-def test_a_deployed_release_is_live_and_its_history_says_who_and_why(target, names):
-    moved = target.move(order(names[0], reason="first"))
-    assert moved.changed
-    assert moved.workers == 0
-    standing = target.standing("fraud")
-    assert (standing.live, standing.previous, standing.who, standing.reason) == (names[0], None, "me", "first")
-    (event,) = target.history("fraud")
-    assert (event.action, event.to, event.previous, event.outcome) == ("deploy", names[0], "", "done")
+class Here(Place):
+    """This machine with one worker."""
+
+    worker: Worker
+
+    def answering(self):
+        deadline = time.monotonic() + 5
+        while not read_acks(self.worker.folder) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.answered = self.worker.served
+        return next(ack.serving for ack in read_acks(self.worker.folder))
+
+    def spoil(self, release):
+        self.worker.refuses.append(release)
+
+    def killed_while_moving(self, wanted):
+        killed_at(LocalTarget, "_confirm", lambda: self.target.move(wanted))
 
 
-def test_deploying_what_is_live_changes_nothing(target, names):
-    target.move(order(names[0]))
-    assert not target.move(order(names[0])).changed
-    assert len(target.history("fraud")) == 1
+@pytest.fixture
+def place(target, names):
+    made = Here(target, target.releases, names)
+    with Worker(target) as made.worker:
+        yield made
 
 
-def test_rollbacks_go_back_through_what_was_live_and_never_to_what_was_refused(target, names):
-    for name in names:
-        target.move(order(name))
-    assert target.standing("fraud").previous == names[1]
-    target.move(order(names[1], "rollback"))
-    assert (live(target), target.standing("fraud").previous) == (names[1], names[0])
-    target.move(order(names[0], "rollback"))
-    assert (live(target), target.standing("fraud").previous) == (names[0], None)
-    target.move(order(names[2], "rollback"))
-    assert (live(target), target.standing("fraud").previous) == (names[2], names[0])
-
-
-@pytest.mark.parametrize("harm", ["flip", "add", "remove", "rename"])
-@pytest.mark.parametrize("action", ["deploy", "rollback"])
-def test_a_release_that_is_not_whole_is_refused_before_anything_moves(target, names, action, harm):
-    """Promise 10."""
-    target.move(order(names[0]))
-    before = (target.folder / "fraud" / "pointer.json").read_bytes()
-    file = target.releases / names[1] / "bento" / "src" / "release" / "model.onnx"
-    if harm == "flip":
-        file.write_bytes(file.read_bytes()[:-1] + b"\x00")
-    elif harm == "add":
-        (file.parent / "new").write_text("")
-    elif harm == "remove":
-        file.unlink()
-    else:
-        file.rename(file.with_name("model2.onnx"))
-    with pytest.raises(DeploymentFailed if action == "deploy" else RollbackFailed, match="not whole"):
-        target.move(order(names[1], action))
-    assert (target.folder / "fraud" / "pointer.json").read_bytes() == before
-    assert target.history("fraud")[-1].outcome.startswith("failed: ")
+class TestLocal(Conformance):
+    """This machine."""
 
 
 def test_features_are_published_before_the_release_is_live(target, names):
@@ -128,17 +110,6 @@ def test_features_are_published_before_the_release_is_live(target, names):
     target.move(order(names[0]))
     target.move(order(names[1]), prepare=lambda manifest, online: seen.append((manifest.release, online, live(target))))
     assert seen == [(names[1], target.online, names[0])]
-
-
-def test_a_release_whose_features_cannot_be_published_does_not_go_live(target, names):
-    target.move(order(names[0]))
-
-    def prepare(manifest, online):
-        raise DeploymentFailed("no features", next_step="")
-
-    with pytest.raises(DeploymentFailed, match="no features"):
-        target.move(order(names[1]), prepare=prepare)
-    assert live(target) == names[0]
 
 
 def test_a_worker_takes_the_release_over(target, names):
