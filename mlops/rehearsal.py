@@ -16,9 +16,10 @@ import msgspec
 
 from mlops.adapters import load
 from mlops.adapters.objects import ObjectStore
-from mlops.contract import model_inputs
+from mlops.contract import Contract, model_inputs
 from mlops.declare import FeatureView
 from mlops.gates import online as gate
+from mlops.release import CONTRACT
 from mlops.serving.asking import as_prediction, requests
 from mlops.serving.predictors import columns_of, load_predictor
 from mlops.serving.refusal import Refused
@@ -32,7 +33,6 @@ from mlops.verdict import Finding
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops.contract import Contract
     from mlops.stores.protocol import FeatureStore
     from mlops.workspace import Workspace
 
@@ -152,24 +152,25 @@ def judge_inputs(
     import pandas as pd
 
     source = bento / "src"
+    contract = msgspec.json.decode((source / "release" / CONTRACT).read_bytes(), type=Contract)
+    online = place / online_file(workspace.config)
     with apart(workspace, place) as store:
+        publish(material, asked, contract, store, workspace.objects)
+        # Opened after that: Feast's reader wants to be told where to read.
         release = LoadedRelease(
-            release="", payload=source / "release", source=source, online=place / online_file(workspace.config)
+            release="", payload=source / "release", source=source, online=online if contract.stored else None
         )
         try:
-            publish(material, asked, release.contract, store, workspace.objects)
             rows = release.decoder.convert(list(asked.requests)) if asked.requests else []
             alone = [{name: values.tolist()[0] for name, values in release.given([row]).items()} for row in rows]
         except Refused as refused:
-            return gate.not_run(
-                gate.INPUTS, f"a held-out row is refused as a request: {refused.reason}", subject=subject
-            )
+            reason = f"a held-out row is refused as a request: {refused.reason}"
+            return gate.not_run(gate.INPUTS, reason, subject=subject)
         finally:
             release.close()
-        names = [column.name for column in release.contract.columns]
-        served = pd.DataFrame({name: [row[name] for row in alone] for name in names}, dtype=object)
-        offline = model_inputs(asked.table, release.contract)
-        return gate.judge_inputs(release.contract, offline, served, asked.about, subject=subject)
+    names = [column.name for column in contract.columns]
+    served = pd.DataFrame({name: [row[name] for row in alone] for name in names}, dtype=object)
+    return gate.judge_inputs(contract, model_inputs(asked.table, contract), served, asked.about, subject=subject)
 
 
 def judge_answers(material: Material, asked: Questions, service: Running, objects: ObjectStore) -> Finding:
