@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from mlops import syntax
 from mlops.declare import Declared
 
 _IGNORED_KEYWORDS = (
@@ -112,7 +113,7 @@ def imported_files(paths: Iterable[Path], root: Path) -> tuple[str, ...]:
 def _imported_modules(path: Path, root: Path) -> set[str]:
     """What a file may import, by dotted name, with the packages above; in `from a import b`, b may be a module too."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = syntax.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError):  # pytest says so when it reads it
         return set()
     parts = path.relative_to(root).with_suffix("").parts
@@ -302,7 +303,7 @@ def _read(path: Path, module: str) -> _Module:
 def _parsed(path: Path, module: str, _changed: int) -> _Module:
     text = path.read_text(encoding="utf-8")
     found: dict[str, list[ast.stmt]] = {}
-    body = list(_statements(ast.parse(text).body))
+    body = list(_statements(syntax.parse(text).body))
     for node in body:
         for name in _defined(node):
             found.setdefault(name, []).append(node)
@@ -384,7 +385,7 @@ def _canonical(node: ast.stmt) -> str:
 
 def _bare(node: ast.stmt) -> ast.stmt:
     """A copy without what does not count."""
-    copy = ast.parse(ast.unparse(node)).body[0]
+    copy = syntax.parse(ast.unparse(node)).body[0]
     for inner in ast.walk(copy):
         if (
             isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)

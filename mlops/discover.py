@@ -17,6 +17,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+from mlops import syntax
 from mlops.config import Config
 from mlops.declare import ASKED, Check, Declared, FeatureView, Model, OnDemand
 from mlops.errors import DeclarationError, nearest
@@ -168,7 +169,7 @@ def _shown(path: Path, root: Path) -> str:
 def _refuse_shadowed(path: Path, root: Path) -> None:
     """A second function of the same name silently replaces the first, before any decorator could tell."""
     try:
-        body = ast.parse(path.read_text(encoding="utf-8"), str(path)).body
+        body = syntax.parse(path.read_text(encoding="utf-8"), str(path)).body
     except (SyntaxError, UnicodeDecodeError):
         return  # the import reports it, with its line
     seen: dict[str, int] = {}

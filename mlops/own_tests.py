@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from mlops import syntax
 from mlops.adapters.pytest_run import Given, RunningTests
 from mlops.declare import Model
 from mlops.gates import own_tests as gate
@@ -113,7 +114,7 @@ def _tests_in(file: Path, root: Path) -> Iterator[str]:
     place = file.relative_to(root).as_posix()
     yield place
     try:
-        body = ast.parse(file.read_text(encoding="utf-8")).body
+        body = syntax.parse(file.read_text(encoding="utf-8")).body
     except SyntaxError:  # pytest says so when it reads it
         return
     for node in body:

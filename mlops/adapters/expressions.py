@@ -10,6 +10,8 @@ import ast
 import re
 from collections.abc import Callable
 
+from mlops import syntax
+
 _COMPARED: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",
     ast.LtE: "<=",
@@ -49,7 +51,7 @@ def _sql(text: str, quoted: Callable[[str], str]) -> str:
         return f"__column_{len(odd) - 1}__"
 
     try:
-        tree = ast.parse(_QUOTED.sub(keep, text.strip()), mode="eval").body
+        tree = syntax.parse_expression(_QUOTED.sub(keep, text.strip()))
     except SyntaxError as error:
         raise ValueError(f"{text!r} is no constraint: {error.msg}") from None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops import syntax
 from mlops.declare import Declared, FeatureView
 from mlops.gates.features import judge_origin, judge_shape, said
 from mlops.gates.look_ahead import DelayedLabel, known_ahead, label_delay, look_ahead, untimed
@@ -87,7 +88,7 @@ def judge_clock(declared: Declared) -> Finding:
     import inspect
 
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(declared.function)))
+        tree = syntax.parse(textwrap.dedent(inspect.getsource(declared.function)))
     except (OSError, SyntaxError, TypeError):
         return said(declared, "clock")
     for node in ast.walk(tree):
