@@ -5,11 +5,12 @@ Where a server runs, each worker must acknowledge and the server must be ready, 
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.adapters import bentoserver
+from mlops.adapters import bentoserver, commands
 from mlops.errors import DeploymentFailed
 from mlops.serving.pointer import Ack, Pointer, read_acks, write_pointer
 from mlops.targets.kept import KeptTarget
@@ -25,8 +26,28 @@ class LocalTarget(KeptTarget):
     """An environment on this machine; workers may take `patience` seconds to take a release over."""
 
     patience: float = 60.0
+    rehearses: bool = True
+
+    def rehearse(self, family: Path, release: str) -> None:
+        """Raise DeploymentFailed where a release that no worker holds yet does not load in a process of its own.
+
+        So code that ends its process, or never ends itself, does so out of the workers' way.
+        """
+        acks = read_acks(family)
+        if not acks or not self.rehearses or all(release in (ack.serving, *ack.warm) for ack in acks):
+            return
+        words = [sys.executable, "-m", "mlops.serving.rehearse", str(self.releases), release, str(self.online)]
+        ended = commands.run(words, folder=self.folder, variables={}, seconds=self.patience)
+        if not ended.done:
+            how = f"not within {self.patience:g} seconds" if ended.code is None else f"it ended with code {ended.code}"
+            last = ended.said.strip().splitlines()
+            raise DeploymentFailed(
+                f"{release} does not load: {last[-1] if last else how}; the workers go on as before",
+                next_step="mend the release (`mlops check-service` boots it alone), then deploy again",
+            )
 
     def _bring(self, family: Path, old: Pointer | None, new: Pointer) -> None:
+        self.rehearse(family, new.live)
         write_pointer(family, new)
         self._confirm(family, old, new)
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
+import urllib.request
 from collections import Counter
 
 import aiohttp
 import pytest
 
 from mlops.adapters import bentoserver
-from mlops.errors import NothingToDo, RollbackFailed, UsageError
+from mlops.errors import DeploymentFailed, NothingToDo, RollbackFailed, UsageError
 from mlops.steps.deploy import deploy
 from mlops.steps.rollback import rollback
 from mlops.steps.status import status
+from mlops.targets.local import LocalTarget
+from mlops.targets.protocol import Order
 from mlops.workspace import open_workspace
-from tests.serving.releases import contract, make_project, make_release, publish_customers
+from tests.serving.releases import contract, make_project, make_release, publish_customers, seal
+from tests.serving.steady import BODY, Steady
 
 SERVE = (
     "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
@@ -36,7 +40,6 @@ rollback(open_workspace(Path(sys.argv[1])), environment="staging", to=sys.argv[2
 print(time.perf_counter() - started)
 assert not {"mlflow", "pandas", "bentoml"} & set(sys.modules)
 """
-BODY = b'{"customer_id": 1, "amount": 20.0}'
 
 
 @pytest.fixture(scope="module")
@@ -72,47 +75,6 @@ def url(project, names):
         assert server.wait(20) == 0
     assert not status(project, environment="staging").facts["families"][0]["health"]["running"]
     assert not (project.environments / "staging" / "fraud" / "server.json").exists()
-
-
-class Steady:
-    """Requests at a steady rate, half over kept connections and half each over a new one, whatever happens."""
-
-    def __init__(self, url, rate=200):
-        self.url, self.rate = f"{url}/predict", rate
-        self.answers = Counter()
-        self.failures = []
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join()
-
-    async def _run(self):
-        kept = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=8))
-        new = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        async with kept, new:
-            tasks, started, number = [], time.perf_counter(), 0
-            while not self.stopping.is_set():
-                tasks.append(asyncio.create_task(self._one(new if number % 2 else kept)))
-                number += 1
-                await asyncio.sleep(max(0.0, started + number / self.rate - time.perf_counter()))
-            await asyncio.gather(*tasks)
-
-    async def _one(self, session):
-        try:
-            async with session.post(self.url, data=BODY) as response:
-                answer = await response.json()
-                if response.status == 200:
-                    self.answers[answer["release"]] += 1
-                else:
-                    self.failures.append((response.status, answer))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the request has failed
-            self.failures.append(repr(error))
 
 
 def ask(url):
@@ -179,6 +141,71 @@ def test_a_release_that_fails_its_self_check_never_answers(project, names, url):
     assert load.failures == []
     assert set(load.answers) <= {names[0]}
     assert status(project, environment="staging").facts["families"][0]["standing"]["live"] == names[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("import os; os._exit(3)", "ended with code 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended with code -9"),
+        ("import time; time.sleep(600)", "not within 3 seconds"),
+    ],
+    ids=["ends its process", "is killed", "never ends"],
+)
+def test_a_release_that_crashes_or_hangs_gets_no_request_and_harms_no_worker(project, names, url, code, word):
+    """Promise 9: its files are in order, and only running them tells."""
+    rollback(project, environment="staging", to=names[0])
+    pointer = project.environments / "staging" / "fraud" / "pointer.json"
+    before = pointer.read_bytes()
+    workers = set(status(project, environment="staging").facts["families"][0]["health"]["serving"])
+    deadly = planted(project, names[1], code)
+    target = LocalTarget(pointer.parents[1], project.releases, patience=3.0)
+    wanted = Order(action="deploy", family="fraud", release=deadly, who="me", reason="")
+    with Steady(url) as load, pytest.raises(DeploymentFailed, match=word):
+        target.move(wanted)
+    assert load.failures == []
+    assert set(load.answers) == {names[0]}
+    assert pointer.read_bytes() == before
+    assert set(status(project, environment="staging").facts["families"][0]["health"]["serving"]) == workers
+
+
+def planted(project, release, code):
+    """A whole release whose on-demand code does what `code` says as soon as it is imported."""
+    staging = project.releases / ".planted"
+    shutil.copytree(project.releases / release, staging)
+    (staging / "manifest.json").unlink()
+    (staging / "bento" / "src" / "features" / "money.py").write_text(code)
+    return seal(project.releases, staging, "fraud_v6")
+
+
+def test_a_hundred_rollbacks_with_the_ledger_down_serve_identical_bytes(project, names, url, monkeypatch):
+    """Promise 8: to N-1, N-2 and forward, on a running server, while nothing answers at the ledger's address."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{bentoserver.free_port()}")
+    first, counted = {}, Counter()
+    for turn in range(100):
+        wanted = names[(2, 1, 0)[turn % 3]]
+        rollback(project, environment="staging", to=wanted)
+        body = raw(url)
+        assert json.loads(body)["release"] == wanted
+        counted[first.setdefault(wanted, body) == body] += 1
+    assert counted == {True: 100}
+    assert len(set(first.values())) == 3
+
+
+def raw(url):
+    """The bytes of an answer; the request's id is ours, so they depend on the release alone."""
+    request = urllib.request.Request(f"{url}/predict", data=BODY, headers={"X-Request-Id": "the-same"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read()
+
+
+def test_a_cold_rollback_takes_less_than_thirty_seconds(project, names, url):
+    """Promise 8: to a release that no worker has ever loaded."""
+    cold = make_release(project.releases, contract("fraud_v8"), factor=5.0)
+    started = time.monotonic()
+    rollback(project, environment="staging", to=cold)
+    assert time.monotonic() - started <= 30.0
+    assert ask(url)["release"] == cold
 
 
 def test_a_damaged_or_missing_release_is_refused_before_anything_moves(project, names, url):

@@ -28,7 +28,7 @@ def names(originals):
 @pytest.fixture
 def target(originals, tmp_path):
     releases = shutil.copytree(originals[0], tmp_path / "releases")
-    return LocalTarget(tmp_path / "environments" / "staging", releases, patience=2.0)
+    return LocalTarget(tmp_path / "environments" / "staging", releases, patience=2.0, rehearses=False)
 
 
 def live(target):
@@ -134,7 +134,7 @@ def test_the_pointer_goes_back_when_a_worker_refuses_the_release(target, names):
 def test_the_pointer_goes_back_when_a_worker_says_nothing(target, names):
     target.move(order(names[0]))
     folder = target.folder / "fraud"
-    quick = LocalTarget(target.folder, target.releases, patience=0.1)
+    quick = LocalTarget(target.folder, target.releases, patience=0.1, rehearses=False)
     with being_a_worker(folder):
         write_ack(folder, Ack(pid=os.getpid(), generation=1, serving=names[0], ok=True))
         with pytest.raises(DeploymentFailed, match="0 of 1 workers"):
