@@ -42,6 +42,7 @@ NO_COMMAND = {
 
 STRUCTS = {
     "[tool.mlops]": config.Config,
+    "[tool.mlops.tests]": config.Tests,
     "[tool.mlops.sources.NAME]": config.Source,
     "[tool.mlops.models.NAME]": config.ModelSettings,
     "[tool.mlops.models.NAME.fairness]": config.Fairness,

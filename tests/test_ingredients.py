@@ -43,6 +43,9 @@ def kind(model):
     return True
 """
 TESTS = "def test_spend():\n    assert True\n"
+OWN_TESTS = {
+    f"tests/{on}/test_{on}.py": f"from tests.limits import LIMIT\n{TESTS}" for on in ("data", "model", "service")
+}
 SNAPSHOT = Record(step="snapshot", subject="customers", outputs={"data": "d" * 64})
 ASSEMBLED = Record(step="assemble", subject="churn_v1", outputs={"train": "a" * 64, "holdout": "b" * 64})
 BENTO = Record(step="package", subject="churn_v1", outputs={"bento": "c" * 64})
@@ -51,7 +54,15 @@ BENTO = Record(step="package", subject="churn_v1", outputs={"bento": "c" * 64})
 @pytest.fixture
 def root(tmp_path):
     root = small.churn(tmp_path / "shop", models=MODELS)
-    return small.write(root, {"features/shop.py": FEATURES, "tests/features/test_shop.py": TESTS})
+    return small.write(
+        root,
+        {
+            "features/shop.py": FEATURES,
+            "tests/features/test_shop.py": TESTS,
+            **OWN_TESTS,
+            "tests/limits.py": "LIMIT = 1\n",
+        },
+    )
 
 
 def made(root):
@@ -62,7 +73,7 @@ def made(root):
     settings = space.config.settings("churn", "churn_v1")
     sources = ingredients.travelling(space, model)
     parts = {
-        "check-features": ingredients.tested(space, space.catalog, [SNAPSHOT]),
+        "check-features": ingredients.tested(space, space.catalog, [SNAPSHOT], []),
         "check-data": ingredients.source_judged(space, "customers", SNAPSHOT, [model]),
         "check-table": ingredients.table_judged(space, model, ASSEMBLED, "champion"),
         "build-features": ingredients.built(space, view, SNAPSHOT),
@@ -77,11 +88,12 @@ def made(root):
 
 JUDGING = {"check-data", "check-table", "check-model"}
 FEATURES_ON = {"check-features", "build-features", "train", "package"}
+ON_DEMAND_ON = {"check-features", "assemble", "train", "check-model", "package"}
 DELAY_ON = {"check-features", "assemble", "train", "package"} | JUDGING
 SEVERE = 'severity = { "data.sides" = "fail" }'
 EDITS = [
     ("features/shop.py", "FACTOR = 2", "FACTOR = 3", FEATURES_ON),
-    ("features/shop.py", "amount / mean", "amount * mean", {"check-features", "assemble", "train", "package"}),
+    ("features/shop.py", "amount / mean", "amount * mean", ON_DEMAND_ON),
     ("features/shop.py", 'ttl="30d"', 'ttl="7d"', FEATURES_ON | {"assemble"}),
     ("features/shop.py", "FACTOR = 2", "# why\nFACTOR = 2", {"package"}),
     ("models/churn.py", "return None", "return X", {"train", "package"}),
@@ -89,6 +101,10 @@ EDITS = [
     ("models/churn.py", 'segments=["city"]', "segments=[]", {"assemble", "package"} | JUDGING - {"check-data"}),
     ("models/churn.py", "return True", "return False", {"package"} | JUDGING),
     ("tests/features/test_shop.py", "True", "not False", {"check-features"}),
+    ("tests/data/test_data.py", "True", "not False", {"check-data"}),
+    ("tests/model/test_model.py", "True", "not False", {"check-model"}),
+    ("tests/service/test_service.py", "True", "not False", {"check-service"}),
+    ("tests/limits.py", "1", "2", {"check-data", "check-model", "check-service"}),
     ("features/customers.schema.yaml", "strict: true", "strict: false", {"check-data"}),
     ("pyproject.toml", "floor = 0.6", "floor = 0.7", {"check-model"}),
     ("pyproject.toml", "margin = 0.2", "margin = 0.1", {"check-model"}),
@@ -97,7 +113,7 @@ EDITS = [
     ("pyproject.toml", "margin = 0.2", "margin = 0.2\ntrials = 4", {"train"}),
     ("pyproject.toml", "deepchecks = false", "deepchecks = true", JUDGING),
     ("pyproject.toml", "deepchecks = false", f"deepchecks = false\n{SEVERE}", {"train"} | JUDGING),
-    ("pyproject.toml", "deepchecks = false", "deepchecks = false\nseed = 7", {"train"} | JUDGING),
+    ("pyproject.toml", "deepchecks = false", "deepchecks = false\nseed = 7", {"train", "check-service"} | JUDGING),
     ("pyproject.toml", "qps = 1", "qps = 2", {"check-service"}),
     ("pyproject.toml", "[tool.mlops.load]", '[tool.mlops.package]\nform = "skops"\n[tool.mlops.load]', {"package"}),
     ("pyproject.toml", 'name = "shop"', 'name = "store"', set()),
