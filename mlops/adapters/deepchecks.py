@@ -75,11 +75,12 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check said; `error` is why it did not run."""
+    """What one check said: `value` was measured, of `column` where it is the worst of many; `error`: it did not run."""
 
     check: str
     conditions: tuple[Condition, ...] = ()
     value: float | None = None
+    column: str = ""
     error: str = ""
     seconds: float = 0.0
 

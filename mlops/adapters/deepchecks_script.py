@@ -261,7 +261,7 @@ def _one(spec: dict[str, Any], context: Any, seed: int) -> dict[str, Any]:
             result.check = check
             result.process_conditions()
             entry["conditions"] = [_said(condition) for condition in result.conditions_results]
-            entry["value"] = _number(result.value)
+            entry["value"], entry["column"] = _measured(result.value)
     except Exception as error:  # noqa: BLE001  a check that crashed did not run, and the answer says why
         entry["error"] = _reason(error)
     entry["seconds"] = round(time.monotonic() - start, 3)
@@ -274,6 +274,25 @@ def _said(condition: Any) -> dict[str, str]:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _measured(value: Any) -> tuple[float | None, str]:
+    """The number behind a result, as far as it has one, and the column that it is of, where it is the worst of many."""
+    if not isinstance(value, dict):
+        return _number(value), ""
+    for name in _MEASURED:
+        if name in value:
+            return _measured(value[name])
+    by_column = {str(name): _measured(of_one)[0] for name, of_one in value.items()}
+    numbers = {name: number for name, number in by_column.items() if number is not None}
+    worst = max(numbers, key=lambda name: abs(numbers[name]), default="")
+    return numbers.get(worst), worst
+
+
+_MEASURED = (
+    "train-test difference", "Drift score", "ratio", "domain_classifier_drift_score", "percent_of_conflicting_samples",
+)  # fmt: skip
+"""What the conditions judge, by the names under which results hold it."""
 
 
 def _number(value: Any) -> float | None:

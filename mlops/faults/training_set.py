@@ -57,6 +57,6 @@ def cases(bench: Bench) -> Generator[Case]:
     yield Case(
         fault="a join that finds nothing",
         check="training-set.coverage",
-        judge=lambda: gate.judge_coverage(model, {"a view": 1.0}),
+        judge=lambda: gate.judge_coverage(model, {"a view": 1.0}, rows=len(bench.train)),
     )
     yield sound(lambda: [*judge_label(train), *judge_sides(train, holdout), *judge_copies(bench.train)])

@@ -10,6 +10,8 @@ from mlops.statistics.influence import Answers, measure, needs_probabilities
 from mlops.statistics.paired import Comparison, Estimate, held_out
 from mlops.verdict import Finding, Outcome
 
+_BY_A_PERSON = "let a person decide (`mlops override model.champion`)"
+
 _OUTCOMES = {"not worse": Outcome.PASS, "worse": Outcome.FAIL, "insufficient": Outcome.INSUFFICIENT}
 
 
@@ -38,7 +40,7 @@ def judge_comparison(
     return finding(
         "champion",
         _OUTCOMES[found.decision],
-        said if found.decision != "insufficient" else f"too few rows to decide: {said}",
+        f"{_undecided(found, allowed)}: {said}" if found.decision == "insufficient" else said,
         subject=release,
         measured=found.difference,
         interval=(found.lower, found.upper),
@@ -60,8 +62,17 @@ def not_refitted(release: str, reason: str) -> Finding:
         Outcome.INSUFFICIENT,
         f"nothing can be compared with {release} by cross-validation: {reason}",
         subject=release,
-        next_step='set evidence = "holdout" for this comparison, or let a person decide',
+        next_step='set evidence = "holdout" for this comparison, or ' + _BY_A_PERSON,
     )
+
+
+def _undecided(found: Comparison, allowed: float) -> str:
+    return "too close to the margin to decide" if _enough_rows(found, allowed) else "too few rows to decide"
+
+
+def _enough_rows(found: Comparison, allowed: float) -> bool:
+    """Whether these rows would pass a challenger that is as good as the champion."""
+    return math.isfinite(found.smallest_margin) and found.smallest_margin <= allowed
 
 
 def _next_step(found: Comparison, ours: Estimate, metric: str, margin: float, allowed: float) -> str:
@@ -71,15 +82,11 @@ def _next_step(found: Comparison, ours: Estimate, metric: str, margin: float, al
         return "keep the champion; look at what the change took away"
     if not math.isfinite(found.smallest_margin) or not allowed:
         return f"hold out rows on which {metric} is defined"
+    if _enough_rows(found, allowed):
+        return f"these rows would pass a model as good as the champion: improve it, or {_BY_A_PERSON}"
     smallest = found.smallest_margin / allowed * margin
-    said = (
-        f"these rows can decide a margin of {smallest:.3g}; a margin of {margin:g} takes {found.rows_needed:,} rows. "
-    )
-    if ours.resampled:
-        return f"{said}Collect more rows, widen the margin with a reason, or let a person decide"
-    if ours.n < SMALL_HOLDOUT:
-        return (
-            f'{said}Set evidence = "cross-validation", which asks every row, hold out more rows, '
-            "widen the margin with a reason, or let a person decide"
-        )
-    return f"{said}Hold out more rows, widen the margin with a reason, or let a person decide"
+    few = not ours.resampled and ours.n < SMALL_HOLDOUT
+    ways = ['set evidence = "cross-validation", which asks every row'] if few else []
+    ways += ["collect more rows" if ours.resampled else "hold out more rows", "widen the margin with a reason"]
+    said = f"these rows can decide a margin of {smallest:.3g}; a margin of {margin:g} takes {found.rows_needed:,} rows"
+    return f"{said}: {', '.join(ways)}, or {_BY_A_PERSON}"

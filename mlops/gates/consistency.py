@@ -47,7 +47,8 @@ def judge_consistency(
     """The segments in which the challenger is surely worse than the champion by more than the margin, or one pass.
 
     `answers` are the challenger's and the champion's on the same rows. Declared segments are judged on all rows;
-    others are looked for on one half and judged on the other; p values are adjusted for all of them (Holm).
+    others are looked for on one half and judged on the other; p values are adjusted for all of them (Holm). Where the
+    challenger is worse on the whole, which model.champion says, only segments count that are worse by still more.
     """
     challenger, champion = answers
     n = len(table)
@@ -62,7 +63,9 @@ def judge_consistency(
     if not compared:
         reason = f"no segment has {SEGMENT_ROWS} held-out rows of every class"
         return (finding("consistency", Outcome.SKIPPED, reason, subject=release, n=n),)
-    p = holm(np.array([_worse_by(gap, tolerance(metric, margin, gap.elsewhere)) for _, _, gap in compared]))
+    whole = _paired(metric, challenger, champion, np.ones(n, dtype=bool))
+    lost = max(0.0, -whole.difference) if whole is not None else 0.0
+    p = holm(np.array([_worse_by(gap, tolerance(metric, margin, gap.elsewhere) + lost) for _, _, gap in compared]))
     fired = sorted((one for one in zip(p, compared, strict=True) if one[0] < LEVEL), key=lambda one: one[0])
     if not fired:
         message = (
@@ -79,7 +82,7 @@ def judge_consistency(
             segment=words,
             measured=gap.difference,
             interval=(gap.low, gap.high),
-            threshold=-tolerance(metric, margin, gap.elsewhere),
+            threshold=-tolerance(metric, margin, gap.elsewhere) - lost,
             n=gap.n,
             rows=first(np.flatnonzero(rows)),
             next_step="look at what the change took away from these rows before it replaces the champion",

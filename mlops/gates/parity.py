@@ -33,12 +33,11 @@ class Parity:
     def sentence(self, tolerance: float) -> str:
         """What was found, in words."""
         if self.agrees(tolerance):
-            return f"equal labels in {self.rows} rows, largest difference {self.largest:.1e}"
+            return f"equal labels in {self.rows:,} rows, largest difference {self.largest:.1e}"
         if self.labels:
-            return f"another label in {self.labels} of {self.rows} rows, first in row {self.worst}"
-        return (
-            f"largest difference {self.largest:.1e} in {self.rows} rows, in row {self.worst}; allowed {tolerance:.0e}"
-        )
+            return f"another label in {self.labels:,} of {self.rows:,} rows, first in row {self.worst:,}"
+        where = f"in {self.rows:,} rows, in row {self.worst:,}"
+        return f"largest difference {self.largest:.1e} {where}; allowed {tolerance:.0e}"
 
 
 def compare(reference: Prediction, candidate: Prediction, *, regression: bool) -> Parity:
@@ -78,11 +77,17 @@ def judge_payload(parity: Parity, tolerance: float, form: str) -> Finding:
         check=PARITY,
         outcome=Outcome.PASS if good else Outcome.FAIL,
         message=f"{form} against the trained model: {parity.sentence(tolerance)}",
-        measured=parity.largest,
-        threshold=tolerance,
-        n=parity.rows,
+        **_evidence(parity, tolerance),
         next_step="" if good else "run again; if it stays, the model answers otherwise from call to call",
     )
+
+
+def _evidence(parity: Parity, tolerance: float) -> dict[str, Any]:
+    """Rows that got another label where there are some, else the largest difference; and the worst row."""
+    rows = () if parity.agrees(tolerance) or not parity.rows else (parity.worst,)
+    if parity.labels:
+        return {"measured": f"{parity.labels:,} other labels", "threshold": "none", "n": parity.rows, "rows": rows}
+    return {"measured": parity.largest, "threshold": tolerance, "n": parity.rows, "rows": rows}
 
 
 def judge_form(form: str, wanted: str, reason: str) -> Finding:
@@ -111,7 +116,7 @@ def judge_golden(parity: Parity | None, tolerance: float, problem: str = "") -> 
         check=GOLDEN,
         outcome=Outcome.PASS if good else Outcome.FAIL,
         message=message,
-        n=parity.rows if parity else 0,
+        **(_evidence(parity, tolerance) if parity else {"n": 0}),
         next_step=""
         if good
         else "an on-demand feature that depends on other rows, or on the type of a column, differs at a request",

@@ -14,6 +14,7 @@ import numpy as np
 from mlops.contract import Contract
 from mlops.declare import Model
 from mlops.gates import deepchecks as suites
+from mlops.gates.deepchecks_specs import Suite
 from mlops.statistics import sampling
 from mlops.statistics.influence import Answers
 from mlops.statistics.kinds import inferred_task
@@ -35,7 +36,7 @@ _PREDICTION, _PROBABILITY = "__prediction", "__probability_"
 class Question:
     """A suite asked about `train` (and `test`), a sample of `of` rows; `described` says what the columns are."""
 
-    suite: suites.Suite
+    suite: Suite
     subject: str
     situation: suites.Situation
     train: pd.DataFrame

@@ -19,13 +19,17 @@ CHECKS = (
 
 def did_not_boot(reason: str, last_lines: str, *, subject: str) -> tuple[Finding, ...]:
     """The findings where nothing could be asked: the boot failed, and all else did not run."""
-    said = f"; its last lines:\n{last_lines}" if last_lines else "; it said nothing"
+    lines = [line for line in last_lines.splitlines() if line.strip()]
+    said = f": {lines[-1].strip()}" if lines else "; it said nothing"
     boot = Finding(
         check="service.boot",
         outcome=Outcome.FAIL,
         subject=subject,
         message=f"{reason}{said}",
+        measured="not ready",
+        threshold="ready",
         next_step="start it by hand and read on: `bentoml serve` in the bento's folder",
+        detail="\n".join(lines),
     )
     rest = (
         Finding(check=check, outcome=Outcome.NOT_RUN, subject=subject, message="the service did not boot")
@@ -99,13 +103,14 @@ def load(
             for check in CHECKS[3:]
         )
 
-    def finding(check: str, name: str, unit: str, limit: float, *, good: bool, next_step: str) -> Finding:
-        beside = f" (champion {champion[name]:.4g}{unit})" if champion and name in champion else ""
+    def finding(check: str, said: str, name: str, limit: float, *, good: bool, next_step: str) -> Finding:
+        beside = f", the champion's {said.format(champion[name])}" if champion and name in champion else ""
         return Finding(
             check=check,
             outcome=Outcome.PASS if good else Outcome.FAIL,
             subject=subject,
-            message=f"{name} {measured[name]:.4g}{unit}{beside}, limit {limit:g}{unit}, {limits.connections} clients",
+            message=f"{limits.connections} clients at once, {n:,} requests: {said.format(measured[name])}{beside}; "
+            f"limit {said.format(limit)}",
             measured=measured[name],
             threshold=limit,
             n=n,
@@ -114,19 +119,26 @@ def load(
 
     faster = "make the model or its on-demand features faster, or change {} in [tool.mlops.load]"
     return (
-        finding("service.errors", "errors", "", 0.0, good=measured["errors"] == 0, next_step="read the service's log"),
+        finding(
+            "service.errors",
+            "{:,.0f} unanswered or 5xx",
+            "errors",
+            0.0,
+            good=measured["errors"] == 0,
+            next_step="read the service's log: `mlops check-service` says where it is",
+        ),
         finding(
             "service.latency",
+            "99 in 100 within {:,.4g} ms",
             "p99_ms",
-            " ms",
             limits.p99_ms,
             good=measured["p99_ms"] <= limits.p99_ms,
             next_step=faster.format("p99_ms"),
         ),
         finding(
             "service.throughput",
+            "{:,.4g} a second",
             "qps",
-            "/s",
             limits.qps,
             good=measured["qps"] >= limits.qps,
             next_step=faster.format("qps"),

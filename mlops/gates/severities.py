@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops.errors import ConfigError, nearest
-from mlops.gates.deepchecks import SPECS
+from mlops.gates.deepchecks_specs import SPECS
 from mlops.verdict import Finding, Outcome, Severity
 
 

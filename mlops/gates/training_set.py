@@ -23,18 +23,22 @@ def judge_label(model: Model, labels: pd.Series, *, rows: int) -> Finding:
     if not rows:
         problem, step = "the source has no rows", "look at the source's path and filters"
     elif not len(labels):
-        problem, step = f"all {rows} values of the label {model.label!r} are missing", "look where the label comes from"
-    elif distinct == 1:
-        problem = (
-            f"the label {model.label!r} has one value only, {labels.tolist()[0]!r}, in all {len(labels)} labelled rows"
+        problem, step = (
+            f"all {rows:,} values of the label {model.label!r} are missing",
+            "look where the label comes from",
         )
+    elif distinct == 1:
+        only = labels.tolist()[0]
+        problem = f"the label {model.label!r} has one value only, {only!r}, in all {len(labels):,} labelled rows"
         step = "a model needs examples of both kinds; look at the source's filters"
     elif not _is_number(labels) and len(labels) >= _LEAST_TO_COMPARE and distinct > len(labels) / 2:
-        problem = f"the label {model.label!r} has {distinct} different values in {len(labels)} rows"
+        problem = f"the label {model.label!r} has {distinct:,} different values in {len(labels):,} rows"
         step = "it looks like a name or text; choose another column"
     else:
-        return _finding(model, "label", f"{len(labels)} of {rows} rows are labelled, with {distinct} values", n=rows)
-    return _finding(model, "label", f"{model.origin}: {model.name}: {problem}", failed=True, next_step=step, n=rows)
+        said = f"{len(labels):,} of {rows:,} rows are labelled, with {distinct:,} values"
+        return _finding(model, "label", said, n=rows, measured=float(distinct), threshold=2.0)
+    said = f"{model.origin}: {model.name}: {problem}"
+    return _finding(model, "label", said, failed=True, next_step=step, n=rows, measured=float(distinct), threshold=2.0)
 
 
 def judge_sides(
@@ -45,19 +49,19 @@ def judge_sides(
     step = f"collect more rows, or lower min_rows in [tool.mlops.models.{model.family}]"
     problem = ""
     if count < min_rows:
-        problem = f"{count} labelled rows are fewer than min_rows = {min_rows}"
+        problem = f"{count:,} labelled rows are fewer than min_rows = {min_rows}"
     elif not len(train) or not len(holdout):
         side = "training" if not len(train) else "holdout"
-        problem = f"the {side} side has no rows ({len(train)} to train on, {len(holdout)} held out)"
+        problem = f"the {side} side has no rows ({len(train):,} to train on, {len(holdout):,} held out)"
         step = "collect rows over a longer time than the label's delay, or change holdout"
     enough = _finding(
         model,
         "rows",
         f"{model.origin}: {model.name}: {problem}"
         if problem
-        else f"{len(train)} rows to train on, {len(holdout)} held out",
+        else f"{len(train):,} rows to train on, {len(holdout):,} held out",
         failed=bool(problem),
-        next_step=step,
+        next_step=step if problem else "",
         n=count,
         measured=float(count),
         threshold=float(min_rows),
@@ -80,11 +84,13 @@ def judge_copies(model: Model, table: pd.DataFrame, labels: pd.Series, columns: 
         failed=True,
         next_step=f"it will not be known at the request: add it to ignore=[{listed}]",
         n=len(labels),
+        measured=float(len(copies)),
+        threshold=0.0,
     )
 
 
-def judge_coverage(model: Model, missing: Mapping[str, float]) -> tuple[Finding, ...]:
-    """Whether the stored features (view -> share of rows without any) were found for the labelled rows."""
+def judge_coverage(model: Model, missing: Mapping[str, float], *, rows: int) -> tuple[Finding, ...]:
+    """Whether the stored features (view -> share of `rows` without any) were found for the labelled rows."""
     findings = []
     for view, share in missing.items():
         text = f"{view} has no value for {share:.1%} of the labelled rows"
@@ -92,7 +98,17 @@ def judge_coverage(model: Model, missing: Mapping[str, float]) -> tuple[Finding,
         failed = share == 1.0
         severity = Severity.FAIL if failed else Severity.WARN
         findings.append(
-            _finding(model, "coverage", text, failed=share > _SPARSE, severity=severity, next_step=step, measured=share)
+            _finding(
+                model,
+                "coverage",
+                text,
+                failed=share > _SPARSE,
+                severity=severity,
+                next_step=step if share > _SPARSE else "",
+                measured=share,
+                threshold=_SPARSE,
+                n=rows,
+            )
         )
     return tuple(findings)
 
@@ -102,7 +118,7 @@ def judge_left_out(model: Model, counts: Mapping[str, int]) -> tuple[Finding, ..
     findings = []
     for reason, count in counts.items():
         undated = reason == "undated"
-        text = f"{count} {reason} rows are left out"
+        text = f"{count:,} {reason} rows are left out"
         step = f"give each row a {model.timestamp}" if undated else ""
         findings.append(
             _finding(model, f"left-out.{reason}", text, failed=undated, severity=Severity.WARN, next_step=step, n=count)
@@ -119,6 +135,7 @@ def judge_reviewed(model: Model, corrected: int, confirmed: int, *, file: str) -
 
 
 def _on_both_sides(model: Model, train: pd.Series, holdout: pd.Series, classes: Sequence[Any]) -> Finding:
+    n = len(train) + len(holdout)
     absent = [
         f"{one!r} is not in the {side} rows"
         for side, labels in (("training", train), ("held-out", holdout))
@@ -126,14 +143,18 @@ def _on_both_sides(model: Model, train: pd.Series, holdout: pd.Series, classes: 
         if not (labels == one).any()
     ]
     if not absent:
-        return _finding(model, "classes", f"all {len(classes)} classes are on both sides")
+        return _finding(
+            model, "classes", f"all {len(classes)} classes are on both sides", n=n, measured=0.0, threshold=0.0
+        )
     return _finding(
         model,
         "classes",
         f"{model.origin}: {model.name}: of the classes of {model.label!r}, {'; '.join(absent[:5])}",
         failed=True,
         next_step="collect more of it, merge rare classes, or enlarge holdout",
+        n=n,
         measured=float(len(absent)),
+        threshold=0.0,
     )
 
 

@@ -83,7 +83,7 @@ def assemble(
             model, table.loc[train, model.label], table.loc[holdout, model.label], contract.classes, settings.min_rows
         ),
         judge_copies(model, table, table[model.label], reads.columns),
-        *judge_coverage(model, missing),
+        *judge_coverage(model, missing, rows=len(table)),
         *judge_left_out(model, {reason: count for reason, count in left_out.items() if count}),
         *judge_reviewed(model, reviewed.corrected, reviewed.confirmed, file=file),
     ]

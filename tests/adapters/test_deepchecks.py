@@ -44,6 +44,22 @@ def deepchecks(tmp_path_factory):
         yield process
 
 
+LEAK = {"check": "FeatureLabelCorrelation", "conditions": [["add_condition_feature_pps_less_than", {}]]}
+CONFLICTS = {
+    "check": "ConflictingLabels",
+    "conditions": [["add_condition_ratio_of_conflicting_labels_less_or_equal", {}]],
+}
+
+
+def test_what_was_measured_comes_with_the_column_that_is_the_worst(deepchecks):
+    frame = pd.DataFrame({"noise": [1, 2, 3, 4, 4] * 20, "leak": [0, 1] * 50, "label": [0, 1] * 50})
+    asked = job(frame, LEAK, CONFLICTS)
+    asked.described |= {"features": ["noise", "leak"], "label": "label", "task": "binary"}
+    leak, conflicts = deepchecks.run(asked)
+    assert (leak.column, leak.value) == ("leak", 1.0)
+    assert (conflicts.column, conflicts.value) == ("", 0.0)
+
+
 def test_a_job_is_answered_check_by_check_in_its_order(deepchecks):
     frame = pd.DataFrame({"word": ["a", "b", None, "null", "None"] * 20, "n": range(100)})
     nulls, single = deepchecks.run(job(frame, NULLS, SINGLE))

@@ -12,9 +12,11 @@ from mlops.verdict import Outcome, Severity, Verdict
 EVERYTHING = Situation(task="binary", timestamp=False, key=True, probabilities=True)
 
 
-def answer(check: str, category: str = "PASS", details: str = "fine", error: str = "") -> SimpleNamespace:
+def answer(
+    check: str, category: str = "PASS", details: str = "fine", error: str = "", value: float | None = None, column=""
+) -> SimpleNamespace:
     conditions = () if error else (SimpleNamespace(name="is sound", category=category, details=details),)
-    return SimpleNamespace(check=check, conditions=conditions, value=None, error=error)
+    return SimpleNamespace(check=check, conditions=conditions, value=value, column=column, error=error)
 
 
 def judged(*changed: SimpleNamespace, missing: str = "", situation: Situation = EVERYTHING, n: int = 10) -> dict:
@@ -46,7 +48,7 @@ def test_a_check_that_gave_no_answer_did_not_run_and_stops():
     [
         answer("IsSingleValue", error="MemoryError: no room"),
         answer("IsSingleValue", category="ERROR", details="division by zero"),
-        SimpleNamespace(check="IsSingleValue", conditions=(), value=1.0, error=""),
+        SimpleNamespace(check="IsSingleValue", conditions=(), value=1.0, column="", error=""),
     ],
     ids=["crashed", "condition crashed", "judged nothing"],
 )
@@ -69,8 +71,21 @@ def test_a_check_that_does_not_apply_is_skipped_with_its_reason():
 def test_a_fault_is_told_with_condition_details_and_sample():
     found = judged(answer("MixedNulls", "FAIL", "Found 2 kinds"), n=5)["MixedNulls"]
     assert found.fired
-    assert found.message == "is sound: Found 2 kinds (a sample of 5 of 10 rows)"
+    assert found.message == "Found 2 kinds (wanted: is sound) (a sample of 5 of 10 rows)"
     assert found.next_step
+
+
+def test_a_fault_of_one_column_names_it_with_what_was_measured_and_what_to_write():
+    found = judged(answer("FeatureLabelCorrelation", "FAIL", "Found 1", value=0.99, column="refund"))
+    leak = found["FeatureLabelCorrelation"]
+    assert (leak.subject, leak.measured, leak.threshold) == ("refund", 0.99, 0.98)
+    assert "ignore=['refund']" in leak.next_step
+
+
+def test_columns_that_go_together_are_no_fault_of_an_honest_table():
+    found = judged()["FeatureFeatureCorrelation"]
+    assert found.outcome is Outcome.SKIPPED
+    assert "no harm" in found.message
 
 
 def test_a_warning_of_deepchecks_counts_as_fired():
@@ -94,5 +109,5 @@ def test_every_check_says_what_it_does_when_it_fires_and_why():
     for spec in SPECS:
         assert spec.why
         assert spec.severity in Severity
-        never = {"estimator", "condition"} & set(spec.needs)
+        never = {"estimator", "condition", "harm"} & set(spec.needs)
         assert never or (spec.conditions and spec.next_step), spec.name

@@ -74,6 +74,21 @@ def test_too_few_rows_name_a_margin_and_a_number_of_rows():
     assert "rows" in found.next_step
 
 
+def test_a_model_that_lies_near_the_margin_is_not_told_to_collect_rows_that_are_there():
+    """These rows would pass an equal model: it is this one that is too close to worse."""
+    said = answers(8_000)
+    row = np.arange(8_000)
+    near = Answers(
+        said.actual, said.predicted, np.where((row % 100 < 4)[:, None], said.probabilities[::-1], said.probabilities)
+    )
+    found = champion(near, said, margin=-(measure("roc_auc", near).value - measure("roc_auc", said).value) * 1.02)
+    assert found.outcome is Outcome.INSUFFICIENT
+    assert found.message.startswith("too close to the margin to decide")
+    assert "improve it" in found.next_step
+    assert "mlops override model.champion" in found.next_step
+    assert "hold out" not in found.next_step
+
+
 def test_the_margin_of_an_error_is_a_share_of_the_champions():
     actual = RANDOM.normal(1e6, 1e5, 5_000)
     close = Answers(actual, actual + RANDOM.normal(0, 1000, actual.size))

@@ -156,6 +156,14 @@ def test_a_challenger_better_overall_and_worse_for_some_is_told_with_the_segment
     assert "fraud_v1-abc" in found.message
 
 
+def test_a_challenger_that_is_worse_everywhere_is_no_matter_of_segments():
+    """model.champion says it; a list of all its segments would say it again."""
+    table = payments(8, 6_000)
+    best = honest(table, 8)
+    [found] = consistency(blurred(best, np.ones(6_000, bool), 3.0), best, table, channel=table.channel)
+    assert found.outcome is Outcome.PASS
+
+
 def test_two_models_that_differ_by_chance_alone_are_consistent():
     alarms = 0
     for seed in range(100):

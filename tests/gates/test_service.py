@@ -15,9 +15,10 @@ def outcomes(findings):
 
 def test_a_service_that_did_not_boot_fails_and_nothing_else_counts_as_run():
     """Promise 2."""
-    findings = service.did_not_boot("the server ended", "last words", subject="m_v1")
-    assert [f.check for f in findings] == list(service.CHECKS)
-    assert "last words" in findings[0].message
+    findings = service.did_not_boot("the server ended", "Traceback\n  File\nlast words\n", subject="m_v1")
+    assert [f.check for f in findings][: len(service.CHECKS)] == list(service.CHECKS)
+    assert findings[0].message == "the server ended: last words"
+    assert findings[0].detail.startswith("Traceback")
     assert Verdict(gate="check-service", subject="m_v1", findings=findings).outcome is Outcome.FAIL
 
 
@@ -54,6 +55,15 @@ def test_no_malformed_request_is_not_a_pass():
 def test_a_load_is_held_to_its_limits(measured, failing):
     found = outcomes(service.load({**GOOD, **measured}, Load(), subject="m"))
     assert {check for check, outcome in found.items() if outcome is not Outcome.PASS} == failing
+
+
+def test_a_load_is_told_in_plain_words_beside_the_champions():
+    _, latency, throughput = service.load({**GOOD, "qps": 1234.0}, Load(), subject="m", champion={"p99_ms": 8.0})
+    assert latency.message == (
+        "8 clients at once, 100 requests: 99 in 100 within 10 ms, the champion's 99 in 100 within 8 ms; "
+        "limit 99 in 100 within 250 ms"
+    )
+    assert throughput.message == "8 clients at once, 100 requests: 1,234 a second; limit 20 a second"
 
 
 def test_a_load_without_a_request_did_not_run():

@@ -57,7 +57,7 @@ def test_limits_that_are_not_met_fail_with_what_was_measured(project, bento):
     found = findings(check_service(project, bento=bento, limits=strict, training=None, champion={"p99_ms": 7.0}))
     assert found["service.latency"].outcome is Outcome.FAIL
     assert found["service.latency"].measured > 0.001
-    assert "champion 7" in found["service.latency"].message
+    assert "the champion's 99 in 100 within 7 ms" in found["service.latency"].message
     assert found["service.throughput"].outcome is Outcome.FAIL
 
 
