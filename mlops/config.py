@@ -146,7 +146,7 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Literal["local", "dask"] = "local"
     address: str = ""  # of Dask's scheduler
     workers: Annotated[int, Meta(ge=0)] = 0  # processes of this machine; 0: one for each core
-    rows: Annotated[int, Meta(ge=1)] = 500_000  # of a source, that one call of a view's function is given
+    rows: Annotated[int, Meta(ge=1)] = 1_000_000  # of a source, that one call of a view's function is given
     tuning: Literal["loky", "dask", "ray"] = "loky"  # joblib's backend for trials
     trials_at_once: Count = 1  # trials of a search that are chosen together, and run side by side
 

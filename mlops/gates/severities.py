@@ -46,6 +46,8 @@ OURS: dict[str, Default] = {
     "features.look-ahead": Default(_FAIL, "later events are not known at the request"),
     "features.known-ahead": Default(_FAIL, "a row that arrived late was not there for the requests before"),
     "features.restated": Default(_WARN, "training does not see what the requests of that time saw"),
+    "features.separable": Default(_WARN, "a view that needs all entities at once needs memory for all of them"),
+    "features.window": Default(_FAIL, "computed in parts, its rows would lack what is older than the window"),
     "features.label-delay": Default(_FAIL, "labels that are not known yet are not known at the request"),
     "features.row-wise": Default(_FAIL, "at the request a row comes alone"),
     "features.pinned": Default(
@@ -117,6 +119,15 @@ OURS: dict[str, Default] = {
     "service.errors": Default(_FAIL, "a request under load went unanswered"),
     "service.latency": Default(_FAIL, "slower than was promised"),
     "service.throughput": Default(_FAIL, "fewer requests a second than were promised"),
+    "canary.ready": Default(_FAIL, "what a worker cannot hold answers nobody"),
+    "canary.errors": Default(_FAIL, "more requests fail than with the live release"),
+    "canary.refusals": Default(_FAIL, "callers are refused whom the live release answers"),
+    "canary.non-finite": Default(_FAIL, "NaN is no answer"),
+    "canary.latency": Default(_FAIL, "callers wait who did not wait before"),
+    "canary.predictions": Default(_FAIL, "answers so different are a fault more often than a finding"),
+    "canary.workers": Default(_FAIL, "whoever dies takes requests along"),
+    "canary.shadow": Default(_FAIL, "it fails what the live release answers"),
+    "canary.difference": Default(_WARN, "another model answers otherwise; a person weighs whether it should"),
     "service.features": Default(_FAIL, "a model that reads other values online than it learnt from is another model"),
     "service.inputs": Default(_FAIL, "a request alone must give the model what its row gave it in training"),
     "service.parity": Default(_FAIL, "the running service must answer as the model answered in training"),
@@ -146,6 +157,7 @@ GATES = {
     "check-model": ("model", "deepchecks.model_evaluation"),
     "package": ("package",),
     "check-service": ("service",),
+    "deploy": ("canary",),
 }
 """Each gate by the step's name, with the families of its checks; a user's own checks are in any."""
 

@@ -47,8 +47,13 @@ def raised(declared: Declared, error: Exception, when: str = "") -> Finding:
     return said(declared, "runs", problem, next_step="mend that line; a test with a small frame shows it at once")
 
 
-def difference(view: FeatureView, left: pd.DataFrame, right: object, *, tolerance: float) -> Difference | None:
-    """The first difference of two results by entity and time; None where they are equal."""
+def difference(
+    view: FeatureView, left: pd.DataFrame, right: object, *, tolerance: float, halves: float = _HALVES
+) -> Difference | None:
+    """The first difference of two results by entity and time; None where they are equal.
+
+    `halves` is the share of rows in which a rounded value may fall on the other side of a half.
+    """
     import pandas as pd
 
     keys = list(view.keys)
@@ -67,7 +72,7 @@ def difference(view: FeatureView, left: pd.DataFrame, right: object, *, toleranc
             return Difference(text=f"{_at(view, only[0])}: {text}", rows=_entities(only), count=len(only))
     b = b.reindex(a.index)
     for name in a.columns:
-        different = np.flatnonzero(_different(a[name], b[name], tolerance))
+        different = np.flatnonzero(_different(a[name], b[name], tolerance, halves))
         if different.size:
             first = int(different[0])
             values = [frame[name].iloc[[first]].tolist()[0] for frame in (a, b)]
@@ -76,7 +81,7 @@ def difference(view: FeatureView, left: pd.DataFrame, right: object, *, toleranc
     return None
 
 
-def _different(left: pd.Series, right: pd.Series, tolerance: float) -> np.ndarray[Any, Any]:
+def _different(left: pd.Series, right: pd.Series, tolerance: float, halves: float) -> np.ndarray[Any, Any]:
     import pandas as pd
 
     missing_left, missing_right = left.isna().to_numpy(), right.isna().to_numpy()
@@ -86,13 +91,13 @@ def _different(left: pd.Series, right: pd.Series, tolerance: float) -> np.ndarra
         with np.errstate(invalid="ignore"):
             near = (x == y) | (np.abs(x - y) <= tolerance * np.abs(x) + tolerance * 1e-2 * largest)
         if tolerance >= CLOSE:
-            near |= _on_a_half(x, y)
+            near |= _on_a_half(x, y, halves)
     else:
         near = (left.astype(object) == right.astype(object)).to_numpy(dtype=bool)
     return ~np.where(missing_left | missing_right, missing_left & missing_right, near)
 
 
-def _on_a_half(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _on_a_half(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], halves: float) -> np.ndarray[Any, Any]:
     """Where values that are all rounded to some decimals are one unit of the last apart, if that is rare."""
     nothing = np.zeros(len(x), dtype=bool)
     values = np.concatenate([x, y])
@@ -102,7 +107,7 @@ def _on_a_half(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> np.ndarray[A
         return nothing
     with np.errstate(invalid="ignore"):
         apart = (x != y) & (np.abs(x - y) <= 1.01 * 10.0**-places)
-    return apart if apart.sum() <= max(1, _HALVES * len(x)) else nothing
+    return apart if apart.sum() <= max(1, halves * len(x)) else nothing
 
 
 def told(

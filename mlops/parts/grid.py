@@ -122,7 +122,7 @@ def _fresh(extent: Extent, most: int, *, entity: bool, window: timedelta | None)
         return Grid()
     # As many buckets as hold a call's rows each: the whole past of an entity is then computed in one call, and only
     # what is new looks back at rows that were read before.
-    buckets = _buckets(extent.rows, most) if entity else 1
+    buckets = _buckets(1.1 * extent.rows, most) if entity else 1  # no bucket is quite as large as the others
     if window is None or extent.first is None:
         return Grid(buckets=buckets)
     a_day = extent.rows / extent.days

@@ -127,3 +127,21 @@ def test_without_a_window_nothing_is_asked():
     rows = source()
     declared = replace(view(rolling(7)), window=None)
     assert window(declared, rows, declared.function(rows), "at") is None
+
+
+def test_a_mean_that_is_rounded_on_a_half_is_no_other_value():
+    def rounded(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.sort_values(["customer", "at"], kind="stable")
+        rolled = rows.groupby("customer").rolling(timedelta(days=30), on="at")["amount"].mean().round(2)
+        return rows[["customer", "at"]].assign(mean=rolled.to_numpy()).drop_duplicates(["customer", "at"], keep="last")
+
+    random = np.random.default_rng(5)
+    at = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.sort(random.integers(0, 360 * 86_400, 1900)), "s")
+    amount = (random.integers(0, 100_000, 1900) / 100).round(2)  # in cents, so that many means lie on a half
+    rows = pd.DataFrame({"customer": random.integers(0, 38, 1900), "at": at, "amount": amount})
+    found = window(view(rounded, length=30 * DAY), rows, rounded(rows), "at")
+    assert found is not None
+    assert found.outcome is Outcome.PASS, found.message
+    short = window(view(rounded, length=20 * DAY), rows, rounded(rows), "at")
+    assert short is not None
+    assert short.outcome is Outcome.FAIL
