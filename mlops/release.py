@@ -62,9 +62,10 @@ class Event:
     previous: str
     who: str
     reason: str
-    outcome: str  # "done" or "failed: …"
+    outcome: str  # "done" or "failed: …"; of a canary also "rolled back: …", "held: …", "ended: …"
     seconds: float
     recorded: bool = False  # whether the ledger has it
+    evidence: tuple[str, ...] = ()  # what a canary was judged by, one sentence each
 
 
 def folder(releases: Path, release: str) -> Path:

@@ -10,6 +10,7 @@ import click
 from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import show, tell_the_ledger
 from mlops.cli.options import as_json, complete_environments, opened, project, why
+from mlops.cli.trials import DURATION, SHARE, Resumed, Tried, planned, watch
 
 if TYPE_CHECKING:
     from mlops.declare import FeatureView
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 @click.argument("release", required=False)
 @click.option("--from", "source", default="staging", show_default=True, help="Without RELEASE: what is live there.")
 @click.option("--model", "family", default=None, help="Which family, where there are several.")
+@click.option("--canary", "share", type=SHARE, default=None, metavar="SHARE", help="Try it on this share first: 10%.")
+@click.option("--shadow", is_flag=True, help="Ask it what the live release is asked, and answer nobody.")
+@click.option("--for", "duration", type=DURATION, default=None, help="How long it is watched.  [default: 10m]")
+@click.option("--requests", type=click.IntRange(1), default=None, help="Enough when the canary had so many.")
+@click.option("--resume", is_flag=True, help="Go on with a canary that was held, or whose deployer died.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @why
 @as_json
 @project
@@ -30,6 +37,12 @@ def command(
     release: str | None,
     source: str,
     family: str | None,
+    share: float | None,
+    shadow: bool,  # noqa: FBT001 - click passes flags so
+    duration: float | None,
+    requests: int | None,
+    resume: bool,  # noqa: FBT001 - click passes flags so
+    dry_run: bool,  # noqa: FBT001 - click passes flags so
     reason: str,
     as_json: bool,  # noqa: FBT001 - click passes flags so
     root: Path,
@@ -38,29 +51,58 @@ def command(
 
     The release is verified byte for byte, its features are published, then the pointer moves; a running
     server follows without closing a connection. What does not become ready never gets a request.
+    A canary gets its share of the entities, is judged beside the live release, and is promoted, rolled back
+    or held; Ctrl-C ends it.
 
     \b
     Examples:
       mlops deploy production
       mlops deploy production fraud_v2-3f9c1a --reason "passed the review"
+      mlops deploy production --canary 10% --for 10m
+      mlops deploy production --dry-run
     """
     from mlops.adapters.index import Index
     from mlops.publishing import publish_features
-    from mlops.steps.deploy import deploy
+    from mlops.steps.deploy import deploy, preview
 
     workspace = opened(root)
+    _demand_sense(release, share, shadow=shadow, resume=resume, watched=bool(duration or requests))
+    if resume:
+        watch(workspace, environment, Resumed(family, duration), as_json=as_json)
+        return
     name = release or _live_in(root, source, family)
+    if dry_run:
+        click.echo(preview(workspace, environment=environment, release=name, reason=reason))
+        return
     index = Index(workspace.home / "index.db")
     left: dict[str, str] = {}
 
     def prepare(manifest: Manifest, online: Path) -> None:
         left.update(publish_features(workspace, index, manifest, online, build=lambda views: compute(workspace, views)))
 
+    if share is not None or shadow:
+        plan = planned(share, duration, requests)
+        watch(workspace, environment, Tried(name, plan, reason, prepare), as_json=as_json)
+        return
     record = deploy(workspace, environment=environment, release=name, reason=reason, prepare=prepare)
+    for sentence in record.facts.get("mended", ()):
+        click.echo(f"note: {sentence}", err=True)
     show(record, as_json=as_json)
     for view, fault in left.items():
         click.echo(f"note: {view} {fault} and stays as it is online", err=True)
     tell_the_ledger(workspace, environment)
+
+
+def _demand_sense(release: str | None, share: float | None, *, shadow: bool, resume: bool, watched: bool) -> None:
+    """UsageError for options that contradict one another."""
+    from mlops.errors import UsageError
+
+    if share is not None and shadow:
+        raise UsageError("--canary answers requests and --shadow answers none", next_step="leave one of them out")
+    if resume and (release or share is not None or shadow):
+        raise UsageError("--resume goes on with what was begun", next_step="leave RELEASE, --canary and --shadow out")
+    if watched and share is None and not (shadow or resume):
+        raise UsageError("--for and --requests say how long a canary is watched", next_step="add --canary 10%")
 
 
 def compute(workspace: Workspace, views: tuple[FeatureView, ...]) -> None:

@@ -22,6 +22,10 @@ def show(record: Record, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"seconds": record.seconds, **facts}, indent=2))
         return
+    for ended in facts.get("ended", ()):
+        click.echo(f"{facts['environment']}: the trial of {ended} was ended; {facts['release']} answers all requests")
+    if facts.get("ended") and not facts["changed"]:
+        return
     if not facts["changed"]:
         click.echo(f"{facts['environment']}: {facts['release']} is live already")
         return

@@ -11,7 +11,7 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_environments, opened, project
-from mlops.reports.words import age, counted, moment
+from mlops.reports.words import age, counted, moment, seconds
 
 
 @click.command("status", short_help=SUMMARIES["status"])
@@ -52,6 +52,8 @@ def _show(family: Mapping[str, Any]) -> None:
     for gate, said in family["overridden"].items():
         click.echo(f"  {gate} {said}")
     click.echo(f"  previous  {standing['previous'] or 'none'}")
+    for trial in family["trials"]:
+        click.echo(f"  {trial['kind']:<9} {_trial(trial)}")
     click.echo(f"  server    {_server(health)}")
     for trouble in (health.get("troubles") or {}).values():
         click.echo(f"  refused   {trouble}")
@@ -60,6 +62,15 @@ def _show(family: Mapping[str, Any]) -> None:
         why = f"  ({event['reason']})" if event["reason"] else ""
         outcome = "" if event["outcome"] == "done" else f"  {event['outcome']}"
         click.echo(f"    {moment(event['at'])}  {event['action']:<8} {event['to']}  by {event['who']}{why}{outcome}")
+
+
+def _trial(trial: Mapping[str, Any]) -> str:
+    share = f"  {trial['share']:.0%} of the entities" if trial["kind"] == "canary" else ""
+    begun = f"{trial['release']}{share}  since {moment(trial['since'])} by {trial['who']}"
+    if trial["judge"] is not None:
+        return f"{begun}, {seconds(trial['spent'])} of {seconds(trial['seconds'])}, judged by process {trial['judge']}"
+    why = f"held: {trial['held']}" if trial["held"] else "its deployer died"
+    return f"{begun}\n            {why}; go on: `mlops deploy ENV --resume`, end it: `mlops rollback ENV`"
 
 
 def _show_views(views: Sequence[Mapping[str, Any]]) -> None:

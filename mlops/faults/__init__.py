@@ -19,6 +19,7 @@ estimator and its answers, each loaded once. Cases of different gates may run si
 from __future__ import annotations
 
 from mlops.faults import (
+    canary,
     data,
     fairness,
     features,
@@ -53,4 +54,5 @@ GATES: dict[str, Gate] = {
     "file": file,
     "package": package,
     "service": service,
+    "canary": canary,
 }

@@ -1,20 +1,82 @@
-"""`deploy`: a release live in an environment, or the old one still serving."""
+"""`deploy`: a release live in an environment, or the old one still serving.
+
+With a plan the release is a canary first, or a shadow: judged beside the live one, then promoted, rolled back or held.
+"""
 
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import msgspec
 
 from mlops.adapters import git
 from mlops.declare import split_version
-from mlops.targets import chosen
+from mlops.errors import NothingToDo, UsageError
+from mlops.gates import canary as gate
+from mlops.gates.severities import apply
+from mlops.serving.pointer import read_pointer
+from mlops.serving.tally import Compared, read_tallies, total
+from mlops.targets import chosen, trying
+from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Moved, Order, Prepare
-from mlops.verdict import Record
+from mlops.targets.trying import Journal, Kind
+from mlops.verdict import Finding, Outcome, Record, Verdict
 
 if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
+
+_LEASE = 30.0
+"""Seconds that a canary is asked at most when its judge has died."""
+
+PROMOTED, ROLLED_BACK, HELD, ENDED, COMPARED = "promoted", "rolled back", "held", "ended", "compared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a release is tried out: its share of the entities, for how long, or until it had so many requests.
+
+    A shadow has no share; it is asked what the live release is asked. `look` is the seconds between two looks.
+    """
+
+    kind: Kind = "canary"
+    share: float = 0.1
+    seconds: float = 600.0
+    requests: int | None = None
+    look: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share <= 0.5:
+            raise UsageError(
+                f"a canary's share is more than 0 and at most 50 %, not {self.share:.3%}",
+                next_step="say for example --canary 10%; without --canary the release gets all requests",
+            )
+        if self.requests is not None and self.requests < gate.LEAST:
+            raise UsageError(
+                f"{self.requests} requests cannot tell; it takes {gate.LEAST}", next_step=f"--requests {gate.LEAST}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is known at one look, for whoever watches."""
+
+    kind: Kind
+    release: str
+    seconds: float
+    of: float
+    requests: int
+    findings: tuple[Finding, ...]
+
+
+Tell = Callable[[Look], None]
 
 
 def deploy(
@@ -24,16 +86,240 @@ def deploy(
 
     `prepare` publishes the stored features that the release reads, before it goes live. Deploying what is live
     already changes nothing. Raises DeploymentFailed when it did not go live; then the old release serves.
+    A canary that nobody judges any more is ended first, and facts say so under `mended`.
     """
     target = chosen.target(workspace, environment)
+    order = _order(workspace, release, reason)
+    mended = trying.mend(target, order.family) if isinstance(target, LocalTarget) else ()
+    return _record(environment, order, target.move(order, prepare=prepare), mended)
+
+
+def preview(workspace: Workspace, *, environment: str, release: str, reason: str = "") -> str:
+    """What the deployment would do, in the language of the environment's target; nothing is touched."""
+    return chosen.target(workspace, environment).preview(_order(workspace, release, reason))
+
+
+def try_out(
+    workspace: Workspace,
+    *,
+    environment: str,
+    release: str,
+    plan: Plan,
+    reason: str = "",
+    prepare: Prepare | None = None,
+    tell: Tell = lambda _: None,
+) -> Record:
+    """The trial of `release` beside the live one: how it ended in facts under `outcome`, the verdict with its evidence.
+
+    A canary is promoted, rolled back as soon as a sequential test says that it is worse, or held where the requests
+    could not tell. A shadow is compared. NothingToDo where no server runs or nothing is live.
+    """
+    target = _local(workspace, environment)
+    order = _order(workspace, release, reason)
+    mended = trying.mend(target, order.family)
+    pointer = read_pointer(target.folder / order.family)
+    if pointer is not None and pointer.live == order.release:
+        return _record(environment, order, target.move(order), mended)
+    journal = Journal(
+        kind=plan.kind,
+        trial=uuid4().hex[:12],
+        environment=environment,
+        family=order.family,
+        release=order.release,
+        live=pointer.live if pointer else "",
+        share=plan.share,
+        seconds=plan.seconds,
+        requests=plan.requests,
+        since=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        who=order.who,
+        reason=reason,
+    )
+    with trying.judging(target.folder / order.family, plan.kind):
+        refused = trying.begin(target, journal, prepare)
+        if refused is not None:
+            findings = gate.not_ready(refused, subject=order.release)
+            trying.end(target, journal, f"{ROLLED_BACK}: it did not get ready: {refused}", (findings[0].message,))
+            return _Judge(workspace, target, journal, plan.look, tell).record(ROLLED_BACK, findings)
+        return _Judge(workspace, target, journal, plan.look, tell).run()
+
+
+def resume(
+    workspace: Workspace,
+    *,
+    environment: str,
+    family: str | None = None,
+    seconds: float | None = None,
+    look: float = 1.0,
+    tell: Tell = lambda _: None,
+) -> Record:
+    """The rest of a trial whose deployer died, or that was held; with all that was seen before."""
+    target = _local(workspace, environment)
+    name = chosen.family(target.families(), family, environment)
+    folder = target.folder / name
+    journal = next((one for kind in trying.KINDS if (one := trying.read_journal(folder, kind)) is not None), None)
+    if journal is None or journal.decided is not None:
+        trying.mend(target, name)
+        raise NothingToDo(f"nothing is on trial in {environment}", next_step="name a release and --canary 10%")
+    with trying.judging(folder, journal.kind):
+        if seconds is not None:
+            journal = msgspec.structs.replace(journal, seconds=journal.spent + seconds)
+        return _Judge(workspace, target, journal, look, tell).run()
+
+
+class _Judge:
+    """Looks at a trial until it is decided."""
+
+    def __init__(self, workspace: Workspace, target: LocalTarget, journal: Journal, look: float, tell: Tell) -> None:
+        self._workspace = workspace
+        self._target = target
+        self._journal = journal
+        self._folder = target.folder / journal.family
+        self._look, self._tell = look, tell
+        self._started = time.monotonic()
+        known = msgspec.json.decode(journal.seen, type=gate.Seen | None)
+        self._seen = known or gate.Seen()
+
+    def run(self) -> Record:
+        """Ask, look, and decide. Interrupted by hand, it ends the trial."""
+        try:
+            return self._judge()
+        except KeyboardInterrupt:
+            trying.end(self._target, self._journal, f"{ENDED}: interrupted by {self._journal.who}")
+            raise
+
+    def _judge(self) -> Record:
+        if not self._asked():
+            return self._ended()
+        spent, began = self._journal.spent, time.monotonic()
+        left = max(0.0, self._journal.seconds - spent)
+        asked = began
+        while True:
+            time.sleep(min(self._look, max(0.0, began + left - time.monotonic())))
+            now = time.monotonic()
+            pointer = read_pointer(self._folder)
+            if pointer is None or not trying.on_trial(pointer, self._journal):
+                return self._ended()
+            verdict = self._looked(spent + now - began)
+            self._tell(self._told(verdict))
+            if verdict.outcome is Outcome.FAIL:
+                return self._rolled_back(verdict)
+            enough = self._journal.requests is not None and self._asked_so_far(verdict) >= self._journal.requests
+            if now >= began + left or (enough and verdict.accepted):
+                return self._over(verdict)
+            if now - asked > _LEASE / 3:
+                asked = now
+                if not self._asked():
+                    return self._ended()
+
+    def _asked(self) -> bool:
+        """Whether the canary has its share for a while longer."""
+        asking = trying.ask(self._target, self._journal, seconds=_LEASE + 10 * self._look)
+        self._journal = asking or self._journal
+        return asking is not None
+
+    def _asked_so_far(self, verdict: Verdict) -> int:
+        return verdict.findings[0].n or 0
+
+    def record(self, outcome: str, findings: tuple[Finding, ...], moved: Moved | None = None) -> Record:
+        """What the trial leaves behind."""
+        journal, pointer = self._journal, read_pointer(self._folder)
+        facts = {
+            "environment": journal.environment,
+            "family": journal.family,
+            "kind": journal.kind,
+            "outcome": outcome,
+            "tried": journal.release,
+            "release": pointer.live if pointer else None,
+            "previous": pointer.previous if pointer else None,
+            "changed": moved is not None,
+            "workers": moved.workers if moved else 0,
+            "share": journal.share,
+            "requests": self._seen.canary.requests,
+            "live_requests": self._seen.live.requests,
+            "who": journal.who,
+            "reason": journal.reason,
+        }
+        verdict = Verdict(gate="deploy", subject=journal.release, findings=findings) if findings else None
+        took = time.monotonic() - self._started
+        return Record(step="deploy", subject=journal.environment, seconds=took, facts=facts, verdict=verdict)
+
+    def _looked(self, spent: float) -> Verdict:
+        self._journal = journal = msgspec.structs.replace(self._journal, spent=spent)
+        tallies = read_tallies(self._folder, journal.trial)
+        died = trying.died(self._folder, {one.worker: one.pid for one in tallies if not one.left})
+        if journal.kind == "shadow":
+            compared = Compared()
+            for one in tallies:
+                compared.add(one.shadow)
+            findings = gate.compared(compared, died=died, subject=journal.release)
+        else:
+            self._seen = gate.looked(self._seen, total(tallies, journal.release), total(tallies, journal.live))
+            self._journal = msgspec.structs.replace(journal, seen=msgspec.Raw(msgspec.json.encode(self._seen)))
+            trying.keep_if_on(self._target, self._journal)
+            findings = gate.judged(self._seen, subject=journal.release, died=died)
+        return Verdict(gate="deploy", subject=journal.release, findings=apply(findings, self._settings()))
+
+    def _settings(self) -> dict[str, str]:
+        named = self._workspace.config.severity
+        return {check: severity for check, severity in named.items() if check.startswith("canary.")}
+
+    def _told(self, verdict: Verdict) -> Look:
+        return Look(
+            kind=self._journal.kind,
+            release=self._journal.release,
+            seconds=self._journal.spent,
+            of=self._journal.seconds,
+            requests=self._asked_so_far(verdict),
+            findings=verdict.findings,
+        )
+
+    def _rolled_back(self, verdict: Verdict) -> Record:
+        worst = verdict.fired[0]
+        trying.end(self._target, self._journal, f"{ROLLED_BACK}: {worst.check}: {worst.message}", _sentences(verdict))
+        return self.record(ROLLED_BACK, verdict.findings)
+
+    def _over(self, verdict: Verdict) -> Record:
+        if self._journal.kind == "shadow":
+            trying.end(self._target, self._journal, COMPARED, _sentences(verdict))
+            return self.record(COMPARED, verdict.findings)
+        if not verdict.accepted:
+            doubt = verdict.fired[0]
+            trying.hold(self._target, self._journal, f"{doubt.check}: {doubt.message}", _sentences(verdict))
+            return self.record(HELD, verdict.findings)
+        journal = self._journal
+        order = Order(
+            action="deploy", family=journal.family, release=journal.release, who=journal.who, reason=journal.reason
+        )
+        moved = trying.promote(self._target, journal, order, _sentences(verdict))
+        return self._ended() if moved is None else self.record(PROMOTED, verdict.findings, moved)
+
+    def _ended(self) -> Record:
+        trying.end(self._target, self._journal, f"{ENDED}: somebody moved the pointer meanwhile")
+        return self.record(ENDED, ())
+
+
+def _sentences(verdict: Verdict) -> tuple[str, ...]:
+    return tuple(f"{one.check} {one.outcome.value}: {one.message}" for one in verdict.findings)
+
+
+def _local(workspace: Workspace, environment: str) -> LocalTarget:
+    target = chosen.target(workspace, environment)
+    if isinstance(target, LocalTarget):
+        return target
+    raise UsageError(
+        f'{environment} is not on this machine; canaries and shadows are for target = "local"',
+        next_step=f"deploy without: `mlops deploy {environment} RELEASE`",
+    )
+
+
+def _order(workspace: Workspace, release: str, reason: str) -> Order:
     name = chosen.release(workspace, release)
     family = split_version(name.rpartition("-")[0])[0]
     who = f"{git.who(workspace.root)}@{socket.gethostname()}"
-    order = Order(action="deploy", family=family, release=name, who=who, reason=reason)
-    return _record(environment, order, target.move(order, prepare=prepare))
+    return Order(action="deploy", family=family, release=name, who=who, reason=reason)
 
 
-def _record(environment: str, order: Order, moved: Moved) -> Record:
+def _record(environment: str, order: Order, moved: Moved, mended: tuple[str, ...] = ()) -> Record:
     return Record(
         step=order.action,
         subject=environment,
@@ -47,5 +333,6 @@ def _record(environment: str, order: Order, moved: Moved) -> Record:
             "workers": moved.workers,
             "who": order.who,
             "reason": order.reason,
+            **({"mended": mended} if mended else {}),
         },
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from mlops.adapters import git
 from mlops.declare import split_version
 from mlops.errors import NothingToDo, RollbackFailed, UsageError
-from mlops.targets import chosen
+from mlops.targets import chosen, trying
+from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Order, Standing
 from mlops.verdict import Record
 
@@ -30,12 +31,14 @@ def rollback(
 
     Needs neither the ledger nor the network. A release that is missing or not whole is refused before anything
     moves (RollbackFailed, exit 6); running it twice with the same `to` changes nothing the second time.
+    While a canary or a shadow is on, it ends that at once; without `to`, that is all it does, and facts say which.
     """
     target = chosen.target(workspace, environment)
     name = chosen.family(target.families(), _family(workspace, to) or family, environment)
     standing = target.standing(name)
-    release = _wanted(workspace, standing, to, environment)
     who = f"{git.who(workspace.root)}@{socket.gethostname()}"
+    ended = trying.halt(target, name, who) if isinstance(target, LocalTarget) else ()
+    release = str(standing.live) if ended and to is None else _wanted(workspace, standing, to, environment)
     order = Order(action="rollback", family=name, release=release, who=who, reason=reason)
     moved = target.move(order)
     return Record(
@@ -46,6 +49,7 @@ def rollback(
             "environment": environment,
             "family": name,
             "from": standing.live,
+            "ended": [journal.release for journal in ended],
             "release": moved.release,
             "previous": moved.previous,
             "changed": moved.changed,

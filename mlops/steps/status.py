@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mlops.stores import online_file
 from mlops.stores.online import Published
 from mlops.stores.reading import expired, published
-from mlops.targets import chosen
+from mlops.targets import chosen, trying
+from mlops.targets.local import LocalTarget
 from mlops.verdict import Record
 
 if TYPE_CHECKING:
@@ -43,8 +44,31 @@ def _family(target: Target, name: str, rows: int) -> dict[str, Any]:
         "family": name,
         "standing": asdict(standing),
         "health": {**asdict(health), "serving_other": other},
+        "trials": _trials(target, name),
         "history": [asdict(event) for event in target.history(name)[-rows:][::-1]],
     }
+
+
+def _trials(target: Target, name: str) -> list[dict[str, Any]]:
+    """What is on trial, how far it is, and which process judges it; None where that one died, or it is held."""
+    if not isinstance(target, LocalTarget):
+        return []
+    folder = target.folder / name
+    journals = [one for kind in trying.KINDS if (one := trying.read_journal(folder, kind)) is not None]
+    return [
+        {
+            "kind": one.kind,
+            "release": one.release,
+            "share": one.share,
+            "since": one.since,
+            "who": one.who,
+            "spent": one.spent,
+            "seconds": one.seconds,
+            "held": one.held,
+            "judge": trying.judge_of(folder, one.kind),
+        }
+        for one in journals
+    ]
 
 
 def _view(place: Path, one: Published, now: float) -> dict[str, Any]:

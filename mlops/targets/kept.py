@@ -73,11 +73,11 @@ class KeptTarget(ABC):
             old = read_pointer(family)
             with self._failures_kept(order, old, started):
                 manifest = verify(self.releases / order.release)
-                if old is not None and old.live == order.release and self._settled(family, old):
+                if old is not None and old.live == order.release and not old.tries and self._settled(family, old):
                     return self._moved(family, old, started, changed=False)
                 if prepare is not None:
                     prepare(manifest, self.online)
-                self._demand_features(order.release)
+                self.demand_features(order.release)
                 event = self._event(order, old, "done", started)
                 new = self._advance(old, order, event)
                 self._bring(family, old, new)
@@ -145,7 +145,7 @@ class KeptTarget(ABC):
         """What happened, oldest first."""
         return history.read(self.folder / family)
 
-    def _demand_features(self, release: str) -> None:
+    def demand_features(self, release: str) -> None:
         """Refuse a release whose stored features are not online: it would answer as if nothing were known."""
         contract = msgspec.json.decode((self.releases / release / PAYLOAD / CONTRACT).read_bytes(), type=Contract)
         there = {one.view for one in published(self.online)}

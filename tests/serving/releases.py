@@ -61,10 +61,13 @@ def contract(model: str = "fraud_v1", *, computed: bool = True, stored: bool = T
     )
 
 
-def make_release(releases: Path, agreed: Contract | None = None, *, factor: float = 1.0, broken: bool = False) -> str:
+def make_release(
+    releases: Path, agreed: Contract | None = None, *, factor: float = 1.0, broken: bool = False, fault: str = ""
+) -> str:
     """A whole release below `releases`; gives its name. Another `factor` gives other answers.
 
-    A broken one is whole as well, but answers otherwise than its golden requests say.
+    A broken one is whole as well, but answers otherwise than its golden requests say. A `fault` is a line of Python in
+    its on-demand feature, which sees the column `amount`.
     """
     agreed = agreed or contract()
     staging = releases / ".staging"
@@ -72,7 +75,7 @@ def make_release(releases: Path, agreed: Contract | None = None, *, factor: floa
     payload = staging / PAYLOAD
     payload.mkdir(parents=True)
     source = staging / BENTO / "src"
-    write_features(source, factor)
+    write_features(source, factor, fault)
     (payload / CONTRACT).write_bytes(msgspec.json.encode(agreed))
     (payload / GOLDEN).write_bytes(b"[]")
     (payload / "model.onnx").write_bytes(onnx.convert(_fitted(agreed, factor), agreed))
@@ -96,7 +99,7 @@ def seal(releases: Path, staging: Path, model: str) -> str:
     return name
 
 
-def write_features(source: Path, factor: float) -> None:
+def write_features(source: Path, factor: float, fault: str = "") -> None:
     """The release's own `features` package: the same names in every release, with different code."""
     (source / "features").mkdir(parents=True, exist_ok=True)
     (source / "features" / "__init__.py").write_text("")
@@ -110,6 +113,7 @@ def write_features(source: Path, factor: float) -> None:
         "    from . import constants\n"
         "    import features.constants as late\n"
         "    assert constants is late and late.FACTOR == FACTOR\n"
+        f"    {fault or 'pass'}\n"
         "    return FACTOR * amount / (mean_7d.fillna(0.0) + 1.0)\n"
     )
 
