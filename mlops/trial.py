@@ -16,13 +16,13 @@ from mlops.config import Load
 from mlops.contract import Contract
 from mlops.gates import service as gate
 from mlops.release import CONTRACT
+from mlops.serving.app import Limits
 from mlops.serving.golden import Golden, differences, read_golden
 from mlops.serving.malformed import malformed
 from mlops.stores.online import publish
 from mlops.verdict import Finding
 
 BOOT_SECONDS = 90.0
-_BODY_BYTES = 1 << 20
 _HOPELESS = ("Initializing service error", "Application startup failed")
 """What BentoML and uvicorn log when a worker cannot start; its supervisor would try for ever."""
 
@@ -68,7 +68,7 @@ def on_trial(bento: Path, place: Path) -> Iterator[Trial]:
         target=str(bento.resolve()),
         port=bentoserver.free_port(),
         home=place / "bentoml",
-        variables={"MLOPS_ONLINE": str(online), "MLOPS_BODY_BYTES": str(_BODY_BYTES), "MLOPS_WORKERS": "1"},
+        variables={"MLOPS_ONLINE": str(online), "MLOPS_BODY_BYTES": str(Limits().body_bytes), "MLOPS_WORKERS": "1"},
     )
     started = time.monotonic()
     with bentoserver.running(serving, log=log) as server:
@@ -105,7 +105,7 @@ def judge_malformed(trial: Trial) -> Finding:
     """Whether requests that are none are refused with 4xx."""
     if not trial.golden:
         return gate.malformed({}, subject=trial.contract.model)
-    bad = malformed(trial.contract, trial.golden[0].request, body_bytes=_BODY_BYTES)
+    bad = malformed(trial.contract, trial.golden[0].request, body_bytes=Limits().body_bytes)
     answers = load.ask(trial.url, [one.body for one in bad])
     statuses = {one.name: answer.status for one, answer in zip(bad, answers, strict=True)}
     return gate.malformed(statuses, subject=trial.contract.model)

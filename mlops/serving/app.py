@@ -21,6 +21,7 @@ import msgspec
 from mlops.errors import OutsideError
 from mlops.serving.batching import Batcher
 from mlops.serving.host import Host
+from mlops.serving.leaving import Leaving
 from mlops.serving.metrics import CONTENT_TYPE, Metrics
 from mlops.serving.openapi import document
 from mlops.serving.page import page
@@ -47,18 +48,27 @@ _encode = msgspec.json.Encoder().encode
 class Limits:
     """What a request may cost: bytes of its body, and seconds to send it."""
 
-    body_bytes: int = 1 << 20
+    body_bytes: int = 4 << 20
     body_seconds: float = 20.0
 
 
 class Front:
     """An ASGI app in front of `inner` (BentoML's own): the same token, limits and errors hold for both."""
 
-    def __init__(self, inner: AsgiApp, *, host: Host, token: str | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        inner: AsgiApp,
+        *,
+        host: Host,
+        token: str | None = None,
+        limits: Limits | None = None,
+        leaving: Leaving | None = None,
+    ) -> None:
         self._inner = inner
         self._host = host
         self._token = f"Bearer {token}".encode() if token else None
         self._limits = limits or Limits()
+        self._leaving = leaving or Leaving(0)
         self._metrics = Metrics()
         self._beside = Batcher(self._metrics.found)
         # A worker's own beginning and a number: as unique as a random one, and costs no call to the system.
@@ -187,14 +197,17 @@ class Front:
         return 200, b"alive\n", _PLAIN
 
     def _ready(self, _: Scope) -> Page:
-        if not self._host.ready:
+        if not self._host.ready or self._leaving.begun:
             return 503, b'{"ready":false}', _JSON
         return 200, _encode({"ready": True, "release": self._host.live.release}), _JSON
 
 
 async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     """The whole body; Refused 413 as soon as it is too large, 408 when it does not come."""
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    headers = dict(scope["headers"])
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Refused(415, "send the body as it is: no Content-Encoding is unpacked here")
+    declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limits.body_bytes:
         raise _too_large(limits)
     try:

@@ -19,7 +19,8 @@ from mlops.serving.refusal import Refused
 Row = Mapping[str, Any]
 """A request's fields in the contract's order; a missing nullable field is None."""
 
-_INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_LEAST = -(2**63)
+_INT64 = Annotated[int, Meta(ge=_LEAST, le=-_LEAST - 1)]
 _KINDS: dict[str, Any] = {"float": float, "int": _INT64, "bool": bool, "string": str, "timestamp": str}
 _WORDS = {
     "float": "a number",
@@ -47,8 +48,9 @@ class Decoder:
         self._fields = {field.name: field for field in contract.fields}
         self._most = most_rows
         self._times = tuple(field.name for field in contract.fields if field.kind == "timestamp")
-        self._struct = _struct(contract.fields)
-        self._decode = msgspec.json.Decoder(self._struct | list[self._struct]).decode  # type: ignore[name-defined]  # made at run time
+        self._whole = tuple(field.name for field in contract.fields if field.kind == "int")
+        self._decode = _decoder(contract.fields, _KINDS)
+        self._decode_fractions = _decoder(contract.fields, {**_KINDS, "int": _INT64 | float})
         self._attributes = tuple((name, f"f{i}") for i, name in enumerate(self._fields))
 
     def decode(self, body: bytes) -> Decoded:
@@ -56,7 +58,7 @@ class Decoder:
         try:
             value = self._decode(body)
         except msgspec.ValidationError as error:
-            raise self._explained(str(error)) from None
+            value = self._with_whole_fractions(body, error)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._malformed(body, str(error)) from None
         if type(value) is not list:
@@ -82,6 +84,21 @@ class Decoder:
         for name in self._times:
             row[name] = _moment(row[name], name, position)
         return row
+
+    def _with_whole_fractions(self, body: bytes, error: msgspec.ValidationError) -> Any:
+        """The value where 3.0 stands for 3, as JSON has it and as a column with gaps writes it; else the error told."""
+        try:
+            value = self._decode_fractions(body)
+        except msgspec.ValidationError:
+            raise self._explained(str(error)) from None
+        for row in value if type(value) is list else (value,):
+            for name, attribute in self._attributes:
+                number = getattr(row, attribute)
+                if name in self._whole and type(number) is float:
+                    if not number.is_integer() or not _LEAST <= number < -_LEAST:
+                        raise self._explained(str(error))
+                    setattr(row, attribute, int(number))
+        return value
 
     def _explained(self, reason: str) -> Refused:
         what, _, where = reason.partition(" - at ")
@@ -114,12 +131,18 @@ class Decoder:
         return Refused(400, f"the body is not JSON: {reason}")
 
 
-def _struct(fields: Sequence[Field]) -> type[msgspec.Struct]:
+def _decoder(fields: Sequence[Field], kinds: Mapping[str, Any]) -> Callable[[bytes], Any]:
+    """From bytes to a struct, or to a list of structs."""
+    row = _struct(fields, kinds)
+    return msgspec.json.Decoder(row | list[row]).decode  # type: ignore[valid-type]  # made at run time
+
+
+def _struct(fields: Sequence[Field], kinds: Mapping[str, Any]) -> type[msgspec.Struct]:
     # Field names of users need not be Python names, so attributes are f0, f1, … and renamed in JSON.
     names = {f"f{i}": field.name for i, field in enumerate(fields)}
     members: list[Any] = []
     for attribute, field in zip(names, fields, strict=True):
-        kind = _KINDS[field.kind]
+        kind = kinds[field.kind]
         members.append((attribute, kind | None, None) if field.nullable else (attribute, kind))
     rename: Callable[[str], str] = names.__getitem__
     return msgspec.defstruct("Row", members, rename=rename, forbid_unknown_fields=True, kw_only=True, gc=False)

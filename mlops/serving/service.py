@@ -27,6 +27,7 @@ from bentoml.exceptions import BentoMLException
 
 from mlops.serving.app import AsgiApp, Front, Limits, Receive, Scope, Send
 from mlops.serving.host import host
+from mlops.serving.leaving import DRAIN_VARIABLE, Leaving
 from mlops.serving.refusal import Refused
 
 # A few rows are too little work for a team of threads: it costs more than it brings, and workers use all cores anyway.
@@ -35,6 +36,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 TOKEN_VARIABLE, BODY_VARIABLE = "MLOPS_TOKEN", "MLOPS_BODY_BYTES"
 
 _host = host(os.environ, Path.cwd())
+_leaving = Leaving(float(os.environ.get(DRAIN_VARIABLE) or 0))
 
 
 class _Refused(BentoMLException):  # type: ignore[misc]  # BentoML has no type hints that mypy may follow
@@ -59,8 +61,9 @@ class Service:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # as above
     async def follow(self) -> None:
-        """Follow the environment's pointer."""
+        """Follow the environment's pointer, and hear when it is time to leave."""
         _host.watch()
+        _leaving.heed()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # as above
     async def leave(self) -> None:
@@ -79,7 +82,8 @@ class Service:
 
 def _front(app: AsgiApp) -> Front:
     limits = Limits(body_bytes=int(os.environ.get(BODY_VARIABLE, str(Limits().body_bytes))))
-    return Front(app, host=_host, token=os.environ.get(TOKEN_VARIABLE) or None, limits=limits)
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    return Front(app, host=_host, token=token, limits=limits, leaving=_leaving)
 
 
 class _Guard:

@@ -6,10 +6,13 @@ import http.client
 import json
 import socket
 
+import bentoml
 import pytest
+from starlette.routing import Route
 
 from mlops.adapters import bentoserver
 from mlops.release import PAYLOAD
+from mlops.serving.app import Front
 
 TOKEN = {"Authorization": "Bearer secret"}
 GOOD = b'{"customer_id": 1, "amount": 12.5}'
@@ -66,6 +69,32 @@ def test_every_route_demands_the_token(port, method, path):
     body = GOOD if method == "POST" else None
     assert call(port, method, path, body, {})[0] == 401
     assert call(port, method, path, body)[0] != 401
+
+
+def test_no_route_of_ours_or_of_bentoml_s_is_open(port):
+    """Promise 19: all that BentoML's app routes and all that is described, by every method."""
+    from mlops.serving.service import Service
+
+    inner = bentoml_s_own(Service)
+    routes = {route.path: route.methods if isinstance(route, Route) else {"GET"} for route in inner.routes}
+    assert {"/livez", "/readyz", "/v1/predict", "/schema.json", "/"} <= set(routes)
+    described = json.loads(call(port, "GET", "/docs.json")[1])["paths"]
+    for path in {*routes, *described} - {"/livez", "/readyz"}:
+        for method in {"GET", "POST", "PUT", "HEAD", *(routes.get(path) or ())}:
+            assert call(port, method, path, None, {})[0] == 401, f"{method} {path}"
+            assert call(port, method, path, None, {"Authorization": "Bearer secre"})[0] == 401
+
+
+def bentoml_s_own(service):
+    """The app of BentoML's class, without our front before it."""
+    return bentoml.Service.to_asgi(service)
+
+
+def test_the_front_stands_before_bentoml_s_middlewares():
+    """They cost as much as an answer, and keep what they have seen for a minute."""
+    from mlops.serving.service import Service
+
+    assert isinstance(Service.to_asgi(), Front)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
