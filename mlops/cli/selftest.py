@@ -91,16 +91,17 @@ def _show(rows: tuple[Row, ...], gates: tuple[str, ...]) -> None:
 
     if sys.stderr.isatty():
         click.echo("\r\x1b[2K", nl=False, err=True)
-    click.echo(f"  {'gate':<12} {'planted fault':<44} {'must':<9} {'does':<9} time")
+    wide = max(len(row.fault) for row in rows)
+    click.echo(f"  {'gate':<12} {'planted fault':<{wide}} {'must':<9} {'does':<9} time")
     for row in rows:
         mark = click.style("✓", fg="green") if row.right else click.style("✗", fg="red", bold=True)
-        line = f"{row.gate:<12} {row.fault:<44} {row.expected:<9} {row.got:<9} {seconds(row.seconds)}"
+        line = f"{row.gate:<12} {row.fault:<{wide}} {row.expected:<9} {row.got:<9} {seconds(row.seconds)}"
         click.echo(f"{mark} {line}")
         if not row.right:
             click.echo(f"    {row.check}: {row.sentence}")
     tried = {row.gate for row in rows}
     for gate in gates or GATES:
         if gate not in tried:
-            click.echo(f"- {gate:<12} {'no fault of this gate applies to this model':<44}")
+            click.echo(f"- {gate:<12} no fault of this gate applies to this model")
     wrong = sum(not row.right for row in rows)
     click.echo(f"\n{len(rows) - wrong} of {len(rows)} right")

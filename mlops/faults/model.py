@@ -43,7 +43,9 @@ def _judged(bench: Bench) -> Generator[Case]:
         return [gate.judge_floor(metric, measure(metric, answers), value, model=bench.model.family)]
 
     def judge_champion(challenger: Answers) -> list[Finding]:
-        return [comparison.judge_champion(metric, challenger, said, margin=margin, release="the champion")]
+        return [
+            comparison.judge_champion(metric, challenger, said, margin=margin, release=f"{bench.model.name} itself")
+        ]
 
     def judge_baseline(answers: Answers) -> list[Finding]:
         return [gate.judge_baseline(metric, answers, classes, known)]
@@ -60,12 +62,12 @@ def _judged(bench: Bench) -> Generator[Case]:
     where = f"[tool.mlops.models.{bench.model.family}]"
     yield Case(fault="no floor", check="model.floor", judge=lambda: judge_floor(said, None))
     yield Case(
-        fault="shuffled answers",
+        fault="shuffled answers, below the floor",
         check="model.floor",
         judge=lambda: judge_floor(mad, floor),
         setting=f"{where} floor = {floor}",
     )
-    yield Case(fault="shuffled answers", check="model.baseline", judge=lambda: judge_baseline(mad))
+    yield Case(fault="shuffled answers, beside a constant", check="model.baseline", judge=lambda: judge_baseline(mad))
     yield Case(
         fault="half the answers shuffled",
         check="model.champion",

@@ -47,14 +47,16 @@ def cases(bench: Bench) -> Generator[Case]:
             bench.inputs,
             {},
             margin=bench.settings.margin,
-            release="the champion",
+            release=f"{bench.model.name} itself",
             seed=bench.seed,
         )
 
     fault = f"answers without sense where {part}"
     where = f"[tool.mlops.models.{bench.model.family}]"
     yield Case(fault=fault, check="model.weak-segment", judge=lambda: judge_found(broken), expected=Reaction.WARNS)
-    yield Case(fault=fault, check="model.segment", judge=lambda: judge_declared(broken), expected=Reaction.WARNS)
+    yield Case(
+        fault=f"{fault}, declared", check="model.segment", judge=lambda: judge_declared(broken), expected=Reaction.WARNS
+    )
     yield Case(
         fault=f"a challenger that makes no sense where {part}",
         check="model.consistency",

@@ -120,13 +120,13 @@ def _asked(trial: Trial, switch: Path, limits: Load) -> Iterator[Case]:
     yield Case(fault="500 on bad input", check="service.malformed", judge=malformed)
     yield Case(fault="every fifth request fails", check="service.errors", judge=partial(under_load, "errors"))
     yield Case(
-        fault=f"{_SLOW:g} s for an answer",
+        fault=f"{_SLOW:g} s for an answer: too late",
         check="service.latency",
         judge=partial(under_load, "slow"),
         setting=f"{load} p99_ms = {limits.p99_ms:g}",
     )
     yield Case(
-        fault=f"{_SLOW:g} s for an answer",
+        fault=f"{_SLOW:g} s for an answer: too few a second",
         check="service.throughput",
         judge=partial(under_load, "slow"),
         setting=f"{load} qps = {limits.qps:g}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,14 +25,14 @@ def cases(bench: Bench) -> Generator[Case]:
     if deepchecks is None:
         return
 
-    def judge(train: pd.DataFrame, holdout: pd.DataFrame) -> tuple[Finding, ...]:
-        asked = questions.of_sides(contract, train, holdout, seed=bench.seed)
+    def judge(train: pd.DataFrame, holdout: pd.DataFrame, only: str = "") -> tuple[Finding, ...]:
+        asked = dataclasses.replace(questions.of_sides(contract, train, holdout, seed=bench.seed), only=only)
         return asked.findings(deepchecks.run(asked))
 
     numbers = [column.name for column in contract.columns if column.kind == "number"]
     planted = faults(bench.train, bench.holdout, label=contract.label, numbers=numbers)
     for fault, (check, train, holdout) in planted.items():
-        yield Case(fault=fault, check=f"deepchecks.train_test.{check}", judge=partial(judge, train, holdout))
+        yield Case(fault=fault, check=f"deepchecks.train_test.{check}", judge=partial(judge, train, holdout, check))
     yield sound(lambda: judge(bench.train, bench.holdout))
 
 

@@ -34,7 +34,10 @@ _PREDICTION, _PROBABILITY = "__prediction", "__probability_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A suite asked about `train` (and `test`), a sample of `of` rows; `described` says what the columns are."""
+    """A suite asked about `train` (and `test`), a sample of `of` rows; `described` says what the columns are.
+
+    `only` names the one check that is asked, where it is not the whole suite.
+    """
 
     suite: Suite
     subject: str
@@ -43,6 +46,7 @@ class Question:
     described: Mapping[str, Any]
     of: int
     test: pd.DataFrame | None = None
+    only: str = ""
 
     def __post_init__(self) -> None:
         """Columns with a name that deepchecks takes for itself get another one, in all that is asked."""
@@ -55,12 +59,14 @@ class Question:
     @property
     def checks(self) -> Sequence[Mapping[str, Any]]:
         """The checks that apply, as deepchecks' process takes them."""
-        return suites.job_checks(suites.asked(self.suite, self.situation))
+        specs = suites.asked(self.suite, self.situation)
+        return suites.job_checks(spec for spec in specs if self.only in ("", spec.check))
 
     def findings(self, answers: Iterable[suites.Answer]) -> tuple[Finding, ...]:
-        """One finding per check of the suite, asked for or not."""
+        """One finding per check of the suite, asked for or not; of the one that alone was to be asked."""
         n = len(self.train) + (0 if self.test is None else len(self.test))
-        return suites.findings(self.suite, self.situation, answers, subject=self.subject, n=n, of=self.of)
+        found = suites.findings(self.suite, self.situation, answers, subject=self.subject, n=n, of=self.of)
+        return tuple(one for one in found if self.only in ("", one.check.rpartition(".")[2]))
 
 
 def of_source(
