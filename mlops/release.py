@@ -55,7 +55,7 @@ class Event:
     """Something that happened to an environment; what is live is computed from events."""
 
     at: str  # ISO 8601, UTC
-    action: str  # "deploy", "rollback", "retire" (kept for a rollback no more) or "prune" (of the environment's features)
+    action: str  # "deploy", "rollback", "retire" (kept no more), "prune" (of its features) or "drill" (of a rollback)
     environment: str
     family: str
     to: str

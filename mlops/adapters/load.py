@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import aiohttp
 
 _ONE_REQUEST_SECONDS = 30.0
+_KEPT = 8  # connections of a steady load that are used again
 NO_ANSWER = 0
 """The status of a request that got no answer: refused, reset or timed out."""
 
@@ -66,6 +69,59 @@ def drive(url: str, bodies: Sequence[bytes], *, connections: int, seconds: float
     return asyncio.run(_drive(url, bodies, connections, seconds, token))
 
 
+class Steady:
+    """POSTs at a steady rate from a thread of its own for as long as the block lasts; then `load` says how they fared.
+
+    Every other request goes over a new connection, the rest over kept ones. A request is sent when it is due, whether
+    or not those before it have been answered: so a server that stands still is seen to.
+    """
+
+    def __init__(self, url: str, bodies: Sequence[bytes], *, rate: float) -> None:
+        self._url, self._bodies, self._rate = url, bodies, rate
+        self._statuses: Counter[int] = Counter()
+        self._took: list[float] = []
+        self._seconds = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._send()), daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to send."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Send no more, and wait for the answers to what was sent."""
+        self._stopping.set()
+        self._thread.join()
+
+    @property
+    def load(self) -> Load:
+        """What was measured; whole after the block."""
+        took = tuple(sorted(self._took))
+        return Load(statuses=dict(self._statuses), seconds=self._seconds, milliseconds=took)
+
+    async def _send(self) -> None:
+        started = time.perf_counter()
+        async with _session(_KEPT, None) as kept, _session(0, None, keep=False) as new:
+            sent: set[asyncio.Task[None]] = set()
+            for number in itertools.count():
+                await asyncio.sleep(max(0.0, started + number / self._rate - time.perf_counter()))
+                if self._stopping.is_set():
+                    break
+                body = self._bodies[number % len(self._bodies)]
+                task = asyncio.create_task(self._one(new if number % 2 else kept, body))
+                sent.add(task)
+                task.add_done_callback(sent.discard)
+            await asyncio.gather(*sent)
+        self._seconds = time.perf_counter() - started
+
+    async def _one(self, session: aiohttp.ClientSession, body: bytes) -> None:
+        sent = time.perf_counter()
+        answer = await _post(session, self._url, body)
+        self._took.append((time.perf_counter() - sent) * 1000)
+        self._statuses[answer.status] += 1
+
+
 async def _ask(url: str, bodies: Sequence[bytes], token: str | None) -> list[Answer]:
     async with _session(1, token) as session:
         return [await _post(session, url, body) for body in bodies]
@@ -90,14 +146,14 @@ async def _drive(url: str, bodies: Sequence[bytes], connections: int, seconds: f
     return Load(statuses=dict(statuses), seconds=time.perf_counter() - started, milliseconds=tuple(sorted(took)))
 
 
-def _session(connections: int, token: str | None) -> aiohttp.ClientSession:
+def _session(connections: int, token: str | None, *, keep: bool = True) -> aiohttp.ClientSession:
     import aiohttp
 
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections),
+        connector=aiohttp.TCPConnector(limit=connections, force_close=not keep),
         timeout=aiohttp.ClientTimeout(total=_ONE_REQUEST_SECONDS),
         headers=headers,
     )

@@ -19,6 +19,7 @@ SUMMARIES = {
     "deploy": "Make a release live in an environment.",
     "serve": "Serve what is live in an environment.",
     "rollback": "Make the previous or a named release live again.",
+    "drill": "Prove on a copy that an environment can be rolled back.",
     "override": 'Let a gate\'s "no" pass for a while, with a reason.',
     "status": "Show what is live where, since when and by whom.",
     "report": "Write what the last run found as a page.",

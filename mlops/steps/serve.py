@@ -19,7 +19,7 @@ from mlops.errors import NothingToDo, OutsideError, UsageError
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import forget_dead_workers, read_acks, read_pointer
 from mlops.targets import chosen
-from mlops.targets.servers import Server, announced, read_server
+from mlops.targets.servers import SERVICE, Server, announced, read_server
 from mlops.targets.systemd import Unit, unit_file
 from mlops.verdict import Record
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
 VERSION = 1
-SERVICE = "mlops.serving.service:Service"
 SECRETS = "service.env"
 """The file in an environment's folder from which systemd takes the token: `NAME=value`, readable by its user alone."""
 

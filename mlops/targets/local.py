@@ -33,8 +33,7 @@ class LocalTarget(KeptTarget):
 
         So code that ends its process, or never ends itself, does so out of the workers' way.
         """
-        acks = read_acks(family)
-        if not acks or not self.rehearses or all(release in (ack.serving, *ack.warm) for ack in acks):
+        if not read_acks(family) or not self.rehearses or self.holds(family.name, release):
             return
         words = [sys.executable, "-m", "mlops.serving.rehearse", str(self.releases), release, str(self.online)]
         ended = commands.run(words, folder=self.folder, variables={}, seconds=self.patience)
@@ -45,6 +44,11 @@ class LocalTarget(KeptTarget):
                 f"{release} does not load: {last[-1] if last else how}; the workers go on as before",
                 next_step="mend the release (`mlops check-service` boots it alone), then deploy again",
             )
+
+    def holds(self, family: str, release: str) -> bool:
+        """Whether every worker that runs holds the release, live or warm."""
+        acks = read_acks(self.folder / family)
+        return bool(acks) and all(release in ack.held for ack in acks)
 
     def _bring(self, family: Path, old: Pointer | None, new: Pointer) -> None:
         self.rehearse(family, new.live)
