@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from mlops.errors import OutsideError
+from mlops.serving import arrow
 from mlops.serving.batching import Batcher
 from mlops.serving.host import Host
 from mlops.serving.leaving import Leaving
@@ -115,8 +116,9 @@ class Front:
             body = await _body(scope, receive, self._limits)
             request_id = _request_id(scope) or next(self._ids)
             release, asked = self._host.chosen(body, request_id), True
-            answer, rows = await self._answered(release, body, request_id)
-            await _answer(send, 200, answer, _JSON)
+            kind = _kind(scope, body)
+            answer, rows = await self._answered(release, body, request_id, kind)
+            await _answer(send, 200, answer, kind)
         except Refused as refused:
             status, finite = refused.status, not isinstance(refused, NotFinite)
             raise
@@ -136,7 +138,7 @@ class Front:
             if asked:
                 self._host.note(release, status, seconds, finite=finite)
 
-    async def _answered(self, release: LoadedRelease, body: bytes, request_id: str) -> tuple[bytes, int]:
+    async def _answered(self, release: LoadedRelease, body: bytes, request_id: str, kind: bytes) -> tuple[bytes, int]:
         decoded = release.decoder.decode(body)
         if release.slow or len(decoded.rows) > _ROWS_IN_LOOP:
             answers = await self._beside.answer(release, decoded.rows)
@@ -145,6 +147,8 @@ class Front:
         self._host.told(release, body, answers)
         for answer in answers:
             answer["request_id"] = request_id
+        if kind == arrow.MEDIA:
+            return arrow.encode(answers), len(answers)
         return _encode(answers if decoded.many else answers[0]), len(answers)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -230,6 +234,17 @@ async def _received(receive: Receive, limits: Limits) -> bytes:
             raise _too_large(limits)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _kind(scope: Scope, body: bytes) -> bytes:
+    """What the body says it is, and is: an Arrow stream, or whatever else is read as JSON; the answer is alike."""
+    media = next((value for name, value in scope["headers"] if name == b"content-type"), _JSON)
+    stream = media.partition(b";")[0].strip().lower() == arrow.MEDIA
+    if stream and not body.startswith(arrow.MARK):
+        raise Refused(400, "the body is no Arrow stream")
+    if not stream and body.startswith(arrow.MARK):
+        raise Refused(415, f"an Arrow stream needs the header 'Content-Type: {arrow.MEDIA.decode()}'")
+    return arrow.MEDIA if stream else _JSON
 
 
 def _too_large(limits: Limits) -> Refused:

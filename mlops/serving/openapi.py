@@ -115,6 +115,8 @@ def _predict(contract: Contract, golden: tuple[Golden, ...], most_rows: int, *, 
     return {
         "operationId": "predict",
         "summary": f"Predict {contract.label!r} of one row or many",
+        "description": "A batch may also come as an Arrow stream (application/vnd.apache.arrow.stream) with the row's "
+        "fields as columns; its answer is one too. Errors are always JSON.",
         "requestBody": {"required": True, "content": {"application/json": media}},
         "responses": {"200": good, **_refused(*_REFUSALS, token=token)},
     }

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from mlops.contract import Contract, Field
+from mlops.serving import arrow
 from mlops.serving.refusal import Refused
 
 Row = Mapping[str, Any]
@@ -46,6 +47,7 @@ class Decoder:
 
     def __init__(self, contract: Contract, *, most_rows: int) -> None:
         self._fields = {field.name: field for field in contract.fields}
+        self._contract = contract
         self._most = most_rows
         self._times = tuple(field.name for field in contract.fields if field.kind == "timestamp")
         self._whole = tuple(field.name for field in contract.fields if field.kind == "int")
@@ -54,7 +56,9 @@ class Decoder:
         self._attributes = tuple((name, f"f{i}") for i, name in enumerate(self._fields))
 
     def decode(self, body: bytes) -> Decoded:
-        """The rows of a JSON object or list of objects."""
+        """The rows of a JSON object or list of objects, or of an Arrow stream."""
+        if body.startswith(arrow.MARK):
+            return Decoded(arrow.decode(body, self._contract, most_rows=self._most), many=True)
         try:
             value = self._decode(body)
         except msgspec.ValidationError as error:
