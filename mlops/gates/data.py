@@ -139,6 +139,10 @@ def _told(name: str, place: int, count: int, ranked: Ranking | None) -> str:
     )
 
 
+_LEAST_P = 1e-15
+"""Smaller ones are not told apart: a probability of 0 is none."""
+
+
 def _moved(shift: Shift, champion: str, cost: str, sampled: str, next_step: str) -> Finding:
     unit = "standard deviations" if shift.kind == "values" else "of the rows"
     moved = {"values": "its values moved", "categories": "its categories moved", "missing": "its gaps moved"}[
@@ -147,7 +151,7 @@ def _moved(shift: Shift, champion: str, cost: str, sampled: str, next_step: str)
     return _shift_finding(
         Outcome.FAIL,
         f"column {shift.column!r} is not what it was when {champion} was trained: {moved} by {shift.effect:.2f} {unit}"
-        f" (p = {shift.p:.1g} after Holm){cost}{sampled}",
+        f" (p {'< 1e-15' if shift.p < _LEAST_P else f'= {shift.p:.1g}'} after Holm){cost}{sampled}",
         subject=shift.column,
         measured=shift.effect,
         n=shift.n,
