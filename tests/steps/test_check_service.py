@@ -161,3 +161,12 @@ def test_a_users_own_checks_and_tests_ask_the_running_service(project, bento, tm
     assert "AssertionError: the empty request is refused" in tests["test_takes_the_empty_request"].message
     assert tests["test_needs_the_rows"].outcome is Outcome.NOT_RUN
     assert record.verdict.outcome is Outcome.FAIL
+
+
+def test_a_run_compares_what_requests_get_with_what_training_saw(banked):
+    """The whole way: stored features, the model's inputs and the running service's answers, at moments of the past."""
+    found = findings(banked[1].record("check-service:fraud_v2"))
+    for check in online.CHECKS:
+        assert found[check].outcome is Outcome.PASS, found[check].message
+        assert found[check].n == 20, "each customer once"
+    assert "spend_v2" in found["service.features"].message
