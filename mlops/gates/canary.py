@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -86,6 +86,11 @@ def looked(seen: Seen, canary: Counts, live: Counts) -> Seen:
     before = {name: told for name, told in seen.evidence.items() if name not in evidence}
     # Copies: the caller's counts go on growing.
     return Seen(canary=_copy(canary), live=_copy(live), baseline=baseline, evidence={**before, **evidence})
+
+
+def rebased(seen: Seen, canary: Counts, live: Counts) -> Seen:
+    """The same evidence, with looks from here on: while nothing was asked of the canary, nothing was compared."""
+    return replace(seen, canary=_copy(canary), live=_copy(live))
 
 
 def judged(seen: Seen, *, subject: str, died: int = 0) -> tuple[Finding, ...]:

@@ -72,6 +72,11 @@ class Ack(Struct, frozen=True, kw_only=True):
     trying: tuple[str, ...] = ()
     refused: dict[str, str] = {}
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """All releases that it has loaded."""
+        return (self.serving, *self.warm, *self.trying)
+
 
 def read_pointer(folder: Path) -> Pointer | None:
     """The pointer of an environment's family; None when nothing was deployed there."""

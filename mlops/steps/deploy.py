@@ -17,11 +17,12 @@ import msgspec
 
 from mlops.adapters import git
 from mlops.declare import split_version
-from mlops.errors import NothingToDo, UsageError
+from mlops.errors import MlopsError, NothingToDo, UsageError
 from mlops.gates import canary as gate
 from mlops.gates.severities import apply
 from mlops.serving.pointer import read_pointer
-from mlops.serving.tally import Compared, read_tallies, total
+from mlops.serving.tally import Compared, Counts, Tally, read_tallies, total
+from mlops.statistics.sequential import Evidence
 from mlops.targets import chosen, trying
 from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Moved, Order, Prepare
@@ -135,7 +136,11 @@ def try_out(
         reason=reason,
     )
     with trying.judging(target.folder / order.family, plan.kind):
-        refused = trying.begin(target, journal, prepare)
+        try:
+            refused = trying.begin(target, journal, prepare)
+        except (MlopsError, KeyboardInterrupt) as error:
+            trying.end(target, journal, f"failed: {error}")
+            raise
         if refused is not None:
             findings = gate.not_ready(refused, subject=order.release)
             trying.end(target, journal, f"{ROLLED_BACK}: it did not get ready: {refused}", (findings[0].message,))
@@ -190,6 +195,7 @@ class _Judge:
     def _judge(self) -> Record:
         if not self._asked():
             return self._ended()
+        self._seen = gate.rebased(self._seen, *self._totals(read_tallies(self._folder, self._journal.trial)))
         spent, began = self._journal.spent, time.monotonic()
         left = max(0.0, self._journal.seconds - spent)
         asked = began
@@ -201,7 +207,7 @@ class _Judge:
                 return self._ended()
             verdict = self._looked(spent + now - began)
             self._tell(self._told(verdict))
-            if verdict.outcome is Outcome.FAIL:
+            if verdict.outcome is Outcome.FAIL and (self._journal.kind == "canary" or _harmful(verdict)):
                 return self._rolled_back(verdict)
             enough = self._journal.requests is not None and self._asked_so_far(verdict) >= self._journal.requests
             if now >= began + left or (enough and verdict.accepted):
@@ -223,6 +229,7 @@ class _Judge:
     def record(self, outcome: str, findings: tuple[Finding, ...], moved: Moved | None = None) -> Record:
         """What the trial leaves behind."""
         journal, pointer = self._journal, read_pointer(self._folder)
+        compared = self._seen.evidence.get("canary.errors", Evidence())
         facts = {
             "environment": journal.environment,
             "family": journal.family,
@@ -234,8 +241,8 @@ class _Judge:
             "changed": moved is not None,
             "workers": moved.workers if moved else 0,
             "share": journal.share,
-            "requests": self._seen.canary.requests,
-            "live_requests": self._seen.live.requests,
+            "requests": compared.n,
+            "live_requests": compared.beside,
             "who": journal.who,
             "reason": journal.reason,
         }
@@ -253,11 +260,14 @@ class _Judge:
                 compared.add(one.shadow)
             findings = gate.compared(compared, died=died, subject=journal.release)
         else:
-            self._seen = gate.looked(self._seen, total(tallies, journal.release), total(tallies, journal.live))
+            self._seen = gate.looked(self._seen, *self._totals(tallies))
             self._journal = msgspec.structs.replace(journal, seen=msgspec.Raw(msgspec.json.encode(self._seen)))
             trying.keep_if_on(self._target, self._journal)
             findings = gate.judged(self._seen, subject=journal.release, died=died)
         return Verdict(gate="deploy", subject=journal.release, findings=apply(findings, self._settings()))
+
+    def _totals(self, tallies: tuple[Tally, ...]) -> tuple[Counts, Counts]:
+        return total(tallies, self._journal.release), total(tallies, self._journal.live)
 
     def _settings(self) -> dict[str, str]:
         named = self._workspace.config.severity
@@ -296,6 +306,11 @@ class _Judge:
     def _ended(self) -> Record:
         trying.end(self._target, self._journal, f"{ENDED}: somebody moved the pointer meanwhile")
         return self.record(ENDED, ())
+
+
+def _harmful(verdict: Verdict) -> bool:
+    """Whether a shadow, which answers nobody, harms those who are answered."""
+    return any(one.check == "canary.workers" and one.outcome is Outcome.FAIL for one in verdict.findings)
 
 
 def _sentences(verdict: Verdict) -> tuple[str, ...]:

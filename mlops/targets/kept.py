@@ -120,7 +120,7 @@ class KeptTarget(ABC):
         )
 
     def retained(self, family: str) -> tuple[str, ...]:
-        """What is live, the last `keep` others that were, and what a rollback would return to."""
+        """What is live or on trial, the last `keep` others that were live, and what a rollback would return to."""
         pointer = read_pointer(self.folder / family)
         if pointer is None:
             return ()
@@ -132,7 +132,8 @@ class KeptTarget(ABC):
         newest = [release for release in reversed(last) if release != pointer.live][: self.keep]
         remembered = [*([pointer.previous] if pointer.previous else []), *reversed(pointer.older)]
         kept = [release for release in (*newest, *remembered) if last.get(release) != RETIRED]
-        return tuple(dict.fromkeys([pointer.live, *kept]))
+        tried = [one.release for one in (pointer.canary, pointer.shadow) if one is not None]
+        return tuple(dict.fromkeys([pointer.live, *tried, *kept]))
 
     def retire(self, family: str, release: str, *, who: str, reason: str) -> None:
         """Note that a release is not kept for a rollback any more; it is again when it is deployed again."""

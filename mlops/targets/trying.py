@@ -39,6 +39,7 @@ KINDS: tuple[Kind, ...] = ("canary", "shadow")
 ENDED = "ended"
 
 _LOOK_EVERY = 0.05  # seconds
+_FOLLOW_SECONDS = 5.0  # for workers to follow the end of a trial; one that is dead or stuck is not waited for
 
 
 class Journal(Struct, frozen=True, kw_only=True):
@@ -108,13 +109,18 @@ def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str
     NothingToDo where nothing is live or no server runs, for then nothing could be compared.
     """
     family = target.folder / journal.family
+    _demand_comparison(family, journal)
     with environment_lock(target.folder):
         manifest = verify(target.releases / journal.release)
+        keep(family, journal)
+        try:
+            target.rehearse(family, journal.release)
+        except DeploymentFailed as error:
+            return error.message
         pointer = _demand_comparison(family, journal)
         if prepare is not None:
             prepare(manifest, target.online)
         target.demand_features(journal.release)
-        keep(family, journal)
         new = _pointing(pointer, journal, Tried(release=journal.release, trial=journal.trial))
         write_pointer(family, new)
     # Not under the lock: a rollback must not wait until a canary that hangs has been given up.
@@ -143,7 +149,7 @@ def hold(target: LocalTarget, journal: Journal, why: str, evidence: tuple[str, .
         if pointer is None or not on_trial(pointer, journal):
             return
         keep(family, with_(journal, held=why))
-        write_pointer(family, _pointing(pointer, journal, Tried(release=journal.release, trial=journal.trial)))
+        _point(family, _pointing(pointer, journal, Tried(release=journal.release, trial=journal.trial)))
         history.append(family, event_of(journal, f"held: {why}", evidence))
 
 
@@ -243,7 +249,7 @@ def _end(folder: Path, journal: Journal, outcome: str, evidence: tuple[str, ...]
     event = known.decided or event_of(journal, "done" if taken else outcome, evidence)
     keep(folder, with_(journal, decided=event))  # from here on the end is known, whatever dies
     if pointer is not None and on_trial(pointer, journal):
-        write_pointer(folder, _pointing(pointer, journal, None))
+        _point(folder, _pointing(pointer, journal, None))
     if all((one.at, one.action) != (event.at, event.action) for one in history.read(folder)):
         history.append(folder, event)
     shutil.rmtree(folder / TALLIES / journal.trial, ignore_errors=True)
@@ -278,6 +284,14 @@ def _pointing(pointer: Pointer, journal: Journal, tried: Tried | None) -> Pointe
     if journal.kind == "canary":
         return with_(pointer, canary=tried, generation=generation)
     return with_(pointer, shadow=tried, generation=generation)
+
+
+def _point(folder: Path, pointer: Pointer) -> None:
+    """Write the pointer, and wait a while until every worker has followed: whoever ends a trial wants it ended."""
+    write_pointer(folder, pointer)
+    deadline = time.monotonic() + _FOLLOW_SECONDS
+    while time.monotonic() < deadline and any(ack.generation < pointer.generation for ack in read_acks(folder)):
+        time.sleep(_LOOK_EVERY)
 
 
 def _await_held(family: Path, pointer: Pointer, journal: Journal, seconds: float) -> str | None:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from mlops.adapters import bentoserver
-from mlops.steps.deploy import deploy
+from mlops.errors import DeploymentFailed
+from mlops.steps.deploy import Plan, deploy, resume, try_out
+from mlops.steps.rollback import rollback
 from mlops.steps.status import status
+from mlops.verdict import Outcome
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 from tests.serving.steady import Steady, any_amount
 
 PLANTED = "if (((amount * 100).round() % 20) == 7).any(): raise RuntimeError('planted')"  # of one request in twenty
 SLOW = "import time; time.sleep(0.05)"
+STEP = (
+    "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
+    "from mlops.steps.deploy import Plan, try_out; from mlops.steps.serve import serve;"
+    "workspace = open_workspace(Path(sys.argv[1]));"
+)
+SERVE = f"{STEP} serve(workspace, environment='staging')"
+TRY = (
+    f"{STEP} try_out(workspace, environment='staging', release=sys.argv[2], plan=Plan(share=0.4, seconds=8, look=0.3))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +44,14 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(project):
-    name = make_release(project.releases, contract("fraud_v1", stored=False))
+def make(project):
+    """A release of the given version; without stored features, so the request id decides who answers."""
+    return lambda model, **how: make_release(project.releases, contract(model, stored=False), **how)
+
+
+@pytest.fixture(scope="module")
+def first(project, make):
+    name = make("fraud_v1")
     deploy(project, environment="staging", release=name)
     return name
 
@@ -41,13 +59,9 @@ def first(project):
 @pytest.fixture(scope="module")
 def url(project, first):
     with (project.root / "serve.log").open("wb") as log:
-        server = mlops(project, "serve", "staging", stdout=log, stderr=log)
+        server = subprocess.Popen([sys.executable, "-c", SERVE, str(project.root)], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 90
-        while len(family(project)["health"]["serving"]) < 2:
-            assert server.poll() is None, (project.root / "serve.log").read_text()
-            assert time.monotonic() < deadline, (project.root / "serve.log").read_text()
-            time.sleep(0.1)
+        until(lambda: len(family(project)["health"]["serving"]) == 2, seconds=90)
         yield f"http://127.0.0.1:{project.config.environments['staging'].port}"
     finally:
         server.terminate()
@@ -58,44 +72,44 @@ def family(project):
     return status(project, environment="staging").facts["families"][0]
 
 
-def mlops(project, *arguments, **pipes):
-    variables = {**os.environ, "MLFLOW_TRACKING_URI": ""}
-    command = [sys.executable, "-m", "mlops", *arguments, "--project", str(project.root)]
-    return subprocess.Popen(command, env=variables, cwd=project.root, **pipes)
-
-
-def done(project, *arguments):
-    """The exit code of a command and what it printed as JSON."""
-    process = mlops(project, *arguments, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out, err = process.communicate(timeout=180)
-    assert out, err
-    return process.returncode, json.loads(out), err
+def live(project):
+    return family(project)["standing"]["live"]
 
 
 def events(project):
     return [(one["action"], one["to"], one["outcome"].partition(":")[0]) for one in family(project)["history"][::-1]]
 
 
-def test_a_faulty_canary_rolls_itself_back_and_no_other_request_fails(project, first, url):
+def tried(project, release, **plan):
+    """How a trial of the release ended, and what its checks found."""
+    record = try_out(project, environment="staging", release=release, plan=Plan(look=0.3, **plan))
+    return record.facts, {one.check: one for one in record.verdict.findings} if record.verdict else {}
+
+
+def until(true, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def test_a_faulty_canary_rolls_itself_back_and_no_other_request_fails(project, make, first, url):
     """Promise 7 and the journey of a release, at 200 requests/s over new and reused connections."""
-    faulty = make_release(project.releases, contract("fraud_v2", stored=False), factor=1.1, fault=PLANTED)
-    mended = make_release(project.releases, contract("fraud_v2", stored=False), factor=1.1)
+    faulty, mended = make("fraud_v2", factor=1.1, fault=PLANTED), make("fraud_v2", factor=1.1)
     with Steady(url, body=any_amount) as load:
-        code, told, err = done(project, "deploy", "staging", faulty, "--canary", "25%", "--for", "2m")
-        assert (code, told["outcome"], told["release"]) == (5, "rolled back", first), err
-        (worse,) = [one for one in told["findings"] if one["check"] == "canary.errors"]
-        assert worse["outcome"] == "fail"
-        assert worse["n"] == told["requests"] > 0
-        assert worse["interval"][0] > 1.0
+        facts, found = tried(project, faulty, share=0.25, seconds=120.0)
+        assert (facts["outcome"], facts["release"]) == ("rolled back", first)
+        worse = found["canary.errors"]
+        assert worse.outcome is Outcome.FAIL
+        assert worse.n == facts["requests"] > 0
+        assert worse.interval[0] > 1.0
+        time.sleep(0.5)
         asked = load.answers[faulty]
 
-        code, told, err = done(project, "deploy", "staging", mended, "--canary", "25%", "--for", "8s")
-        assert (code, told["outcome"], told["release"], told["previous"]) == (0, "promoted", mended, first), err
-
-        code, told, err = done(project, "rollback", "staging")
-        assert (code, told["release"]) == (0, first), err
-        code, told, err = done(project, "deploy", "staging", mended)
-        assert (code, told["release"]) == (0, mended), err
+        facts, _ = tried(project, mended, share=0.25, seconds=6.0)
+        assert (facts["outcome"], facts["release"], facts["previous"]) == ("promoted", mended, first)
+        assert rollback(project, environment="staging").facts["release"] == first
+        assert deploy(project, environment="staging", release=mended).facts["release"] == mended
         time.sleep(0.5)
 
     planted = [one for one in load.failures if one[0] == 500]
@@ -112,104 +126,125 @@ def test_a_faulty_canary_rolls_itself_back_and_no_other_request_fails(project, f
         ("rollback", first, "done"),
         ("deploy", mended, "done"),
     ]
+    judged = next(one for one in family(project)["history"] if one["to"] == faulty)
+    assert any("canary.errors fail" in sentence for sentence in judged["evidence"])
 
 
-def test_a_slow_canary_is_rolled_back(project, first, url):
+def test_a_slow_canary_is_rolled_back(project, make, url):
     """Promise 9."""
-    slow = make_release(project.releases, contract("fraud_v3", stored=False), factor=1.1, fault=SLOW)
-    live = family(project)["standing"]["live"]
+    slow, before = make("fraud_v3", factor=1.1, fault=SLOW), live(project)
     with Steady(url, rate=60, body=any_amount) as load:
-        code, told, err = done(project, "deploy", "staging", slow, "--canary", "20%", "--for", "2m")
-    assert (code, told["outcome"], told["release"]) == (5, "rolled back", live), err
-    assert "canary.latency" in {one["check"] for one in told["findings"] if one["outcome"] == "fail"}
+        facts, found = tried(project, slow, share=0.2, seconds=120.0)
+    assert (facts["outcome"], facts["release"]) == ("rolled back", before)
+    assert found["canary.latency"].outcome is Outcome.FAIL
     assert load.failures == []
 
 
-def test_a_canary_that_cannot_be_loaded_never_gets_a_request_and_is_told(project, first, url):
+def test_a_canary_that_cannot_be_loaded_never_gets_a_request_and_is_told(project, make, url):
     """Promise 9."""
-    bad = make_release(project.releases, contract("fraud_v4", stored=False), factor=2.0, broken=True)
-    live = family(project)["standing"]["live"]
+    bad, before = make("fraud_v4", factor=2.0, broken=True), live(project)
     with Steady(url, body=any_amount) as load:
-        code, told, err = done(project, "deploy", "staging", bad, "--canary", "50%", "--for", "1m")
-    assert (code, told["outcome"]) == (5, "rolled back"), err
-    (finding,) = told["findings"]
-    assert finding["check"] == "canary.ready"
-    assert "golden request" in finding["message"]
+        facts, found = tried(project, bad, share=0.5)
+    assert facts["outcome"] == "rolled back"
+    assert list(found) == ["canary.ready"]
+    assert "golden request" in found["canary.ready"].message
     assert load.failures == []
-    assert set(load.answers) == {live}
+    assert set(load.answers) == {before}
 
 
-def test_without_requests_a_canary_is_held_and_may_go_on_later(project, first, url):
-    fresh = make_release(project.releases, contract("fraud_v5", stored=False), factor=1.2)
-    live = family(project)["standing"]["live"]
-    code, told, err = done(project, "deploy", "staging", fresh, "--canary", "50%", "--for", "1s")
-    assert (code, told["outcome"], told["release"]) == (7, "held", live), err
+def test_without_requests_a_canary_is_held_and_may_go_on_later(project, make, url):
+    fresh, before = make("fraud_v5", factor=1.2), live(project)
+    facts, _ = tried(project, fresh, share=0.5, seconds=0.5)
+    assert (facts["outcome"], facts["release"]) == ("held", before)
     (trial,) = family(project)["trials"]
     assert trial["release"] == fresh
     assert trial["held"]
     assert trial["judge"] is None
     with Steady(url, body=any_amount) as load:
         time.sleep(0.5)
-        assert set(load.answers) == {live}, "while it is held it is asked nothing"
-        code, told, err = done(project, "deploy", "staging", "--resume", "--for", "6s")
-    assert (code, told["outcome"], told["release"]) == (0, "promoted", fresh), err
+        assert set(load.answers) == {before}, "while it is held it is asked nothing"
+        facts = resume(project, environment="staging", seconds=5.0, look=0.3).facts
+    assert (facts["outcome"], facts["release"]) == ("promoted", fresh)
     assert load.failures == []
     assert family(project)["trials"] == []
 
 
-def test_a_deployer_that_is_killed_leaves_a_canary_that_is_named_and_gone_on_with(project, first, url):
+def test_a_deployer_that_is_killed_leaves_a_canary_that_is_named_and_gone_on_with(project, make, first, url):
     """Promise 12."""
-    fresh = make_release(project.releases, contract("fraud_v6", stored=False), factor=1.1)
+    fresh = make("fraud_v6", factor=1.1)
     with Steady(url, body=any_amount) as load:
-        killed = mlops(project, "deploy", "staging", fresh, "--canary", "40%", "--for", "9s", stderr=subprocess.DEVNULL)
+        killed = subprocess.Popen([sys.executable, "-c", TRY, str(project.root), fresh])
         until(lambda: load.answers[fresh] > 50)
         assert family(project)["trials"][0]["judge"] == killed.pid
-        refused = mlops(project, "deploy", "staging", first, stderr=subprocess.PIPE, text=True)
-        _, err = refused.communicate(timeout=60)
-        assert refused.returncode == 5
-        assert f"judged in staging by process {killed.pid}" in err
+        with pytest.raises(DeploymentFailed, match=f"judged in staging by process {killed.pid}"):
+            deploy(project, environment="staging", release=first)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         (trial,) = family(project)["trials"]
         assert (trial["release"], trial["judge"], trial["held"]) == (fresh, None, "")
-        code, told, err = done(project, "deploy", "staging", "--resume")
-    assert (code, told["outcome"], told["release"]) == (0, "promoted", fresh), err
+        facts = resume(project, environment="staging", look=0.3).facts
+    assert (facts["outcome"], facts["release"]) == ("promoted", fresh)
     assert load.failures == []
 
 
-def test_a_rollback_ends_a_canary_at_once(project, first, url):
-    fresh = make_release(project.releases, contract("fraud_v7", stored=False), factor=1.1)
-    live = family(project)["standing"]["live"]
+def test_the_next_deployment_ends_a_canary_whose_deployer_died(project, make, first, url):
+    fresh = make("fraud_v7", factor=1.3)
+    killed = subprocess.Popen([sys.executable, "-c", TRY, str(project.root), fresh])
+    until(lambda: bool(family(project)["trials"]))
+    killed.kill()
+    killed.wait()
+    facts = deploy(project, environment="staging", release=first).facts
+    assert facts["release"] == live(project) == first
+    assert facts["mended"] == (f"the canary {fresh} was ended: its deployer died",)
+    assert ("canary", fresh, "ended") in events(project)
+    assert family(project)["trials"] == []
+
+
+def test_a_rollback_ends_a_canary_at_once(project, make, url):
+    fresh, before = make("fraud_v8", factor=1.1), live(project)
+    ended = []
     with Steady(url, body=any_amount) as load:
-        watching = mlops(project, "deploy", "staging", fresh, "--canary", "40%", "--for", "5m", stderr=subprocess.PIPE)
+        watching = threading.Thread(target=lambda: ended.append(tried(project, fresh, share=0.4, seconds=300.0)))
+        watching.start()
         until(lambda: load.answers[fresh] > 20)
-        code, told, err = done(project, "rollback", "staging", "--reason", "complaints")
-        assert (code, told["ended"], told["release"], told["changed"]) == (0, [fresh], live, False), err
-        time.sleep(0.3)
+        facts = rollback(project, environment="staging", reason="complaints").facts
+        assert (facts["ended"], facts["release"], facts["changed"]) == ([fresh], before, False)
+        time.sleep(0.5)
         asked = load.answers[fresh]
-        assert watching.wait(30) == 5
+        watching.join(20)
         time.sleep(0.5)
         assert load.answers[fresh] == asked
     assert load.failures == []
-    assert "ended by somebody else" in watching.stderr.read().decode()
+    assert ended[0][0]["outcome"] == "ended"
     assert events(project)[-1] == ("canary", fresh, "ended")
 
 
-def test_a_shadow_is_compared_and_answers_nobody(project, first, url):
-    other = make_release(project.releases, contract("fraud_v8", stored=False), factor=40.0, fault=PLANTED)
-    live = family(project)["standing"]["live"]
+def test_a_shadow_is_compared_and_answers_nobody(project, make, url):
+    other, before = make("fraud_v9", factor=40.0, fault=PLANTED), live(project)
     with Steady(url, rate=50, body=any_amount) as load:
-        code, told, err = done(project, "deploy", "staging", other, "--shadow", "--for", "6s")
-    assert (code, told["outcome"], told["release"]) == (5, "compared", live), err
-    found = {one["check"]: one for one in told["findings"]}
-    assert 0.01 < found["canary.shadow"]["measured"] / found["canary.shadow"]["n"] < 0.15
-    assert found["canary.difference"]["n"] > 100
+        facts, found = tried(project, other, kind="shadow", seconds=6.0)
+    assert (facts["outcome"], facts["release"]) == ("compared", before)
+    assert 0.01 < found["canary.shadow"].measured / found["canary.shadow"].n < 0.15
+    assert found["canary.difference"].n > 100
     assert load.failures == []
-    assert set(load.answers) == {live}
+    assert set(load.answers) == {before}
 
 
-def until(true, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
+def test_a_worker_that_dies_comes_back_on_the_same_pointer_and_its_canary_is_rolled_back(project, make, url):
+    """Promise 9: who knows whether the canary killed it."""
+    fresh, before = make("fraud_v10", factor=1.1), live(project)
+    ended = []
+    with Steady(url, rate=50, body=any_amount) as load:
+        watching = threading.Thread(target=lambda: ended.append(tried(project, fresh, share=0.4, seconds=300.0)))
+        watching.start()
+        until(lambda: load.answers[fresh] > 20)
+        time.sleep(1.0)
+        dead = next(iter(family(project)["health"]["serving"]))
+        os.kill(dead, signal.SIGKILL)
+        watching.join(60)
+    facts, found = ended[0]
+    assert (facts["outcome"], facts["release"]) == ("rolled back", before)
+    assert found["canary.workers"].outcome is Outcome.FAIL
+    until(lambda: len(family(project)["health"]["serving"]) == 2)
+    assert set(family(project)["health"]["serving"].values()) == {before}
+    assert dead not in family(project)["health"]["serving"]
