@@ -183,9 +183,10 @@ def _predictions(seen: Seen, subject: str) -> Finding:
     sides = {**groups, **{f"{name} (rarer)": told.mirrored for name, told in groups.items()}}
     if not sides:
         return _finding(check, Evidence(), "predictions", subject=subject, odds=_OTHER, worse=False, step="")
-    name = min(sides, key=lambda one: sides[one].p_value(_OTHER))
+    chances = {name: told.p_value(_OTHER) for name, told in sides.items()}
+    name = min(chances, key=lambda one: chances[one])
     told = groups[name.removesuffix(" (rarer)")]
-    worse = sides[name].p_value(_OTHER) < ALPHA * SHARES[check] / len(sides)
+    worse = chances[name] < ALPHA * SHARES[check] / len(sides)
     where = name.removesuffix(" (rarer)").removeprefix(f"{check} ")
     what = f"{_percent(told)} predictions are {where}"
     step = "compare both releases on the same requests: `mlops deploy ENV RELEASE --shadow`"

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
-from mlops.errors import DeploymentFailed, UsageError
-from mlops.steps.deploy import deploy
+from mlops.cli.deploy import command
+from mlops.cli.trials import _failure
+from mlops.errors import DeploymentFailed, NothingToDo, UsageError
+from mlops.gates.canary import Seen, judged
+from mlops.steps.deploy import Plan, deploy, resume, try_out
+from mlops.targets import trying
+from mlops.targets.trying import Journal
+from mlops.verdict import Record, Verdict
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 
@@ -48,3 +55,75 @@ def test_a_half_release_is_refused(project, name):
         deploy(project, environment="staging", release=name)
     assert caught.value.exit_code == 5
     assert not (project.environments / "staging" / "fraud" / "pointer.json").exists()
+
+
+def test_a_canary_needs_a_live_release_and_a_server_to_be_compared_with(project, name):
+    with pytest.raises(NothingToDo, match="nothing is live"):
+        try_out(project, environment="staging", release=name, plan=Plan())
+    deploy(project, environment="staging", release=name)
+    other = make_release(project.releases, contract("fraud_v2", computed=False, stored=False))
+    with pytest.raises(NothingToDo, match="no server runs in staging"):
+        try_out(project, environment="staging", release=other, plan=Plan())
+    assert deploy(project, environment="staging", release=other).facts["release"] == other
+
+
+def test_a_canary_of_what_is_live_changes_nothing(project, name):
+    deploy(project, environment="staging", release=name)
+    assert not try_out(project, environment="staging", release=name, plan=Plan()).facts["changed"]
+
+
+def test_there_is_nothing_to_resume_without_a_canary(project, name):
+    deploy(project, environment="staging", release=name)
+    with pytest.raises(NothingToDo, match="nothing is on trial"):
+        resume(project, environment="staging")
+
+
+def test_an_end_that_was_decided_is_finished_by_the_next_who_comes(project, name):
+    """Promise 12: killed after the decision, before the history had it."""
+    deploy(project, environment="staging", release=name)
+    folder = project.environments / "staging" / "fraud"
+    journal = Journal(
+        kind="canary", trial="t", environment="staging", family="fraud", release="fraud_v2-1", live=name, share=0.1,
+        seconds=9, requests=None, since="2026-11-21T10:00:00+00:00", who="me", reason="",
+    )  # fmt: skip
+    decided = trying.event_of(journal, "rolled back: errors", ("canary.errors fail",))
+    trying.keep(folder, Journal(**{**{f: getattr(journal, f) for f in journal.__struct_fields__}, "decided": decided}))
+    deploy(project, environment="staging", release=name)
+    assert trying.read_journal(folder, "canary") is None
+    from mlops.targets import history
+
+    last = history.read(folder)[-1]
+    assert (last.to, last.outcome, last.evidence) == ("fraud_v2-1", "rolled back: errors", ("canary.errors fail",))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--canary", "60%"], "at most 50 %"),
+        (["--canary", "0"], "more than 0"),
+        (["--canary", "ten"], "not a share"),
+        (["--canary", "10%", "--for", "soon"], "not a duration"),
+        (["--canary", "10%", "--requests", "20"], "20 requests cannot tell"),
+        (["--canary", "10%", "--shadow"], "answers none"),
+        (["--for", "10m"], "--canary 10%"),
+        (["--resume", "--canary", "10%"], "--resume"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(project, name, options, says):
+    arguments = ["staging", *([] if "--resume" in options else [name]), *options, "--project", str(project.root)]
+    result = CliRunner().invoke(command, arguments)
+    told = result.output + str(result.exception)
+    assert says in told
+    assert result.exit_code == 2 or isinstance(result.exception, UsageError)
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("rolled back", 5), ("ended", 5), ("held", 7), ("promoted", None)])
+def test_how_a_canary_ended_is_an_exit_code(outcome, code):
+    facts = {"outcome": outcome, "tried": "v2", "release": "v1", "environment": "staging"}
+    findings = judged(Seen(), subject="v2") if outcome == "held" else ()
+    failure = _failure(Record(step="deploy", subject="staging", facts=facts, verdict=_verdict(findings)))
+    assert (failure.exit_code if failure else None) == code
+
+
+def _verdict(findings):
+    return Verdict(gate="deploy", subject="v2", findings=findings) if findings else None
