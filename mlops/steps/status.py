@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops.release import folder
+from mlops.serving.integrity import NotWhole, read_manifest
 from mlops.stores import online_file
 from mlops.stores.online import Published
 from mlops.stores.reading import expired, published
@@ -29,7 +31,7 @@ def status(workspace: Workspace, *, environment: str, rows: int = 10, now: float
     now), the share of entities whose values are past their time to live, and when it was published.
     """
     target = chosen.target(workspace, environment)
-    families = [_family(target, name, rows) for name in target.families()]
+    families = [_family(workspace, target, name, rows) for name in target.families()]
     place = workspace.environments / environment / online_file(workspace.config)
     moment = time.time() if now is None else now
     views = [_view(place, one, moment) for one in published(place)]
@@ -37,24 +39,37 @@ def status(workspace: Workspace, *, environment: str, rows: int = 10, now: float
     return Record(step="status", subject=environment, facts=facts)
 
 
-def _family(target: Target, name: str, rows: int) -> dict[str, Any]:
+def _family(workspace: Workspace, target: Target, name: str, rows: int) -> dict[str, Any]:
     standing, health = target.standing(name), target.health(name)
     other = sorted({release for release in health.serving.values() if release != standing.live})
     return {
         "family": name,
         "standing": asdict(standing),
         "health": {**asdict(health), "serving_other": other},
+        "overridden": _overridden(workspace, standing.live),
         "trials": _trials(target, name),
         "history": [asdict(event) for event in target.history(name)[-rows:][::-1]],
     }
+
+
+def _overridden(workspace: Workspace, release: str | None) -> dict[str, str]:
+    """The gates whose "no" a person let pass for this release, with who, until when and why."""
+    place = folder(workspace.releases, release or "")
+    if not release or not place.is_dir():  # it was registered elsewhere
+        return {}
+    try:
+        evidence = read_manifest(place).evidence
+    except NotWhole:
+        return {}
+    return {gate: said for gate, said in evidence.items() if said.startswith("overridden")}
 
 
 def _trials(target: Target, name: str) -> list[dict[str, Any]]:
     """What is on trial, how far it is, and which process judges it; None where that one died, or it is held."""
     if not isinstance(target, LocalTarget):
         return []
-    folder = target.folder / name
-    journals = [one for kind in trying.KINDS if (one := trying.read_journal(folder, kind)) is not None]
+    place = target.folder / name
+    journals = [one for kind in trying.KINDS if (one := trying.read_journal(place, kind)) is not None]
     return [
         {
             "kind": one.kind,
@@ -65,7 +80,7 @@ def _trials(target: Target, name: str) -> list[dict[str, Any]]:
             "spent": one.spent,
             "seconds": one.seconds,
             "held": one.held,
-            "judge": trying.judge_of(folder, one.kind),
+            "judge": trying.judge_of(place, one.kind),
         }
         for one in journals
     ]
