@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops.errors import ConfigError, nearest
-from mlops.gates.deepchecks import SPECS
+from mlops.gates.deepchecks_specs import SPECS
 from mlops.verdict import Finding, Outcome, Severity
 
 
@@ -46,6 +46,8 @@ OURS: dict[str, Default] = {
     "features.look-ahead": Default(_FAIL, "later events are not known at the request"),
     "features.known-ahead": Default(_FAIL, "a row that arrived late was not there for the requests before"),
     "features.restated": Default(_WARN, "training does not see what the requests of that time saw"),
+    "features.separable": Default(_WARN, "a view that needs all entities at once needs memory for all of them"),
+    "features.window": Default(_FAIL, "computed in parts, its rows would lack what is older than the window"),
     "features.label-delay": Default(_FAIL, "labels that are not known yet are not known at the request"),
     "features.row-wise": Default(_FAIL, "at the request a row comes alone"),
     "features.pinned": Default(
@@ -140,6 +142,7 @@ FINAL: dict[str, str] = {
     "train.fitted": "there is no model to go on with",
     "train.finite": "there is no model to go on with",
     "train.saved": "a file that our loader refuses could run code, or is not the model that was judged",
+    "model.finite": "an answer that is no number is no answer, and the service would have to refuse it",
     "package.parity": 'what would be served is not what was judged; form = "skops" serves the model itself',
     "package.golden": "a release that does not answer its golden requests is refused wherever it is loaded",
     "service.boot": "what does not start cannot be deployed",
