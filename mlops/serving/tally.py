@@ -1,7 +1,7 @@
 """What a worker counts of the live release and a canary side by side, and leaves in a file for whoever judges them.
 
-Counting costs a request about a microsecond; the file is written by another thread. It stays when its worker dies,
-so what was counted is never lost but for the last half second.
+Counting costs a request a few microseconds, and only while a canary is on; another thread writes the file. It stays
+when its worker dies, so what was counted is never lost but for the last half second.
 """
 
 from __future__ import annotations
