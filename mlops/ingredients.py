@@ -105,11 +105,13 @@ def joined(workspace: Workspace, model: Model, records: Iterable[Record], settin
 
 def fitted(workspace: Workspace, model: Model, assembled: Record, settings: ModelSettings) -> Ingredients:
     """train: the table, the function, its parameters and the budget of the search."""
+    together = workspace.config.engine.trials_at_once
+    at_once = [together] if settings.trials and together > 1 else []
     return {
         **outputs(assembled),
         "code": code(workspace, [model]),
         "params": [model.params, settings.params, model.search],
-        "budget": [settings.trials, settings.seconds],
+        "budget": [settings.trials, settings.seconds, *at_once],
         "seed": workspace.config.seed,
         "severity": dict(workspace.config.severity),
         "trusted": sorted(workspace.config.package.trusted),

@@ -18,6 +18,11 @@ _KINDS = ("int", "float", "log")
 _FORM = '("int", low, high), ("float", low, high), ("log", low, high), or a list of choices'
 
 
+Objective = Callable[[dict[str, Any]], float]
+Together = Callable[[Objective, Sequence[dict[str, Any]]], Sequence[float]]
+"""Scores of several parameters, in their order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """How long a search may take: trials, seconds of wall time, whichever ends first."""
@@ -70,18 +75,20 @@ def _is_number(value: Any) -> bool:
 
 def search(
     space: Mapping[str, Any],
-    objective: Callable[[dict[str, Any]], float],
+    objective: Objective,
     *,
     budget: Budget,
     seed: int,
     first: Mapping[str, Any],
     progress: Callable[[str], None],
+    at_once: int = 1,
+    together: Together | None = None,
 ) -> Found | None:
     """The parameters with the greatest `objective`; None when no trial gave a finite score.
 
     `first` are parameters to try before all others (those that are in the space count), so that a search
-    is never worse than no search. The same seed and number of trials give the same parameters. What the
-    objective raises ends the search.
+    is never worse than no search. `at_once` trials are chosen before any of them is told, and scored by `together`.
+    The same seed and numbers of trials give the same parameters. What the objective raises ends the search.
     """
     import optuna
 
@@ -92,18 +99,25 @@ def search(
         study.enqueue_trial({n: v if isinstance(space[n], tuple) else space[n].index(v) for n, v in start.items()})
     deadline = time.monotonic() + budget.seconds
     best: Found | None = None
-    for number in range(1, budget.trials + 1):
-        trial = study.ask()
-        params = {name: _suggest(trial, name, spec) for name, spec in space.items()}
-        score = objective(params)
-        finite = math.isfinite(score)
-        study.tell(trial, score if finite else None, state=None if finite else optuna.trial.TrialState.FAIL)
-        if finite and (best is None or score > best.score):
-            best = Found(params=params, score=score, trials=number)
+    score_all = together or _one_by_one
+    number = 0
+    while number < budget.trials:
+        trials = [study.ask() for _ in range(min(at_once, budget.trials - number))]
+        batch = [{name: _suggest(trial, name, spec) for name, spec in space.items()} for trial in trials]
+        for trial, params, score in zip(trials, batch, score_all(objective, batch), strict=True):
+            number += 1
+            finite = math.isfinite(score)
+            study.tell(trial, score if finite else None, state=None if finite else optuna.trial.TrialState.FAIL)
+            if finite and (best is None or score > best.score):
+                best = Found(params=params, score=score, trials=number)
         progress(f"trial {number}/{budget.trials}" + (f" best {best.score:.4g}" if best else ""))
         if time.monotonic() >= deadline:
             break
     return best and Found(params=best.params, score=best.score, trials=number)
+
+
+def _one_by_one(objective: Objective, batch: Sequence[dict[str, Any]]) -> list[float]:
+    return [objective(params) for params in batch]
 
 
 def _within(spec: tuple[str, float, float] | Sequence[Any], value: Any) -> bool:

@@ -22,6 +22,7 @@ from mlops.gates.properties import ROWS, ROWS_EACH
 from mlops.gates.separable import separable, window
 from mlops.gates.trying import attempt
 from mlops.keys import key_of
+from mlops.parts.code import place_of
 from mlops.parts.computing import Done, Failed, Work, compute, computed
 from mlops.parts.grid import Call, Grid, Slice, calls, choose, slices
 from mlops.parts.known import Known
@@ -158,11 +159,7 @@ class _Building:
 
     def _work(self, call: Call, keys: Sequence[str]) -> Work:
         return Work(
-            root=str(self.workspace.root),
-            module=self.view.module,
-            name=self.view.name,
-            origin=self.view.origin,
-            code=code_digest(self.view, self.workspace.root),
+            place=place_of(self.view, self.workspace.root),
             rows=self.rows,
             store=str(self.workspace.objects.root),
             call=call,

@@ -6,21 +6,17 @@ what goes wrong comes back as a value, so that the user's line and message arriv
 
 from __future__ import annotations
 
-import importlib
-import sys
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters import user_code
 from mlops.adapters.objects import ObjectStore
-from mlops.closure import code_digest
-from mlops.declare import FeatureView, Origin
-from mlops.discover import with_root_first
+from mlops.declare import FeatureView
 from mlops.errors import GateFailed, MlopsError, OutsideError
 from mlops.gates.features import judge_part
+from mlops.parts.code import Place, declared_at
 from mlops.parts.grid import Call, Part
 from mlops.parts.rows import Rows
 from mlops.stores import history
@@ -30,20 +26,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DAY = 86_400_000_000
-_importing = threading.Lock()
-_imported: dict[tuple[str, str, str], str] = {}
-"""The code with which each view's module was imported: a worker may live longer than an edit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """One call and all that another process needs for it; `keys` names its parts as `Known` does."""
 
-    root: str
-    module: str
-    name: str
-    origin: Origin
-    code: str
+    place: Place
     rows: Rows
     store: str
     call: Call
@@ -82,7 +71,7 @@ def compute(work: Work) -> Done | Failed:
 def computed(view: FeatureView, work: Work) -> Done:
     """Do the work with this view; raises GateFailed where it raises or returns what cannot be stored."""
     source = work.rows.read(work.call)
-    frame = called(view, source, Path(work.root))
+    frame = called(view, source, Path(work.place.root))
     return Done(contents=dict(zip(work.keys, _stored(view, frame, work), strict=True)))
 
 
@@ -125,25 +114,13 @@ def _piece(view: FeatureView, frame: pd.DataFrame, part: Part, objects: ObjectSt
 
 
 def _view(work: Work) -> FeatureView:
-    """The view in this process, with the code that is to be computed; OutsideError where it is other code."""
-    root = Path(work.root)
-    if not Path(work.rows.file).is_file() or not root.is_dir():
+    """The view in this process; OutsideError where its code or the snapshot is not there."""
+    if not Path(work.rows.file).is_file():
         raise OutsideError(
-            f"a worker does not see {root}",
+            f"a worker does not see {work.rows.file}",
             next_step="keep the project in a folder that every worker mounts at the same place",
         )
-    place = (work.root, work.module, work.name)
-    with _importing:
-        if sys.path[:1] != [work.root]:
-            with_root_first(root)
-        if _imported.get(place, work.code) != work.code:
-            for name in [n for n in sys.modules if n.partition(".")[0] == work.module.partition(".")[0]]:
-                del sys.modules[name]
-            with_root_first(root)
-        view = getattr(importlib.import_module(work.module), work.name, None)
-        if not isinstance(view, FeatureView) or code_digest(view, root) != work.code:
-            raise OutsideError(
-                f"{work.origin}: {work.name} was edited while it was being computed", next_step="run again"
-            )
-        _imported[place] = work.code
-    return replace(view, origin=work.origin)
+    view = declared_at(work.place)
+    if not isinstance(view, FeatureView):
+        raise OutsideError(f"{view.origin}: {view.name} is no feature view any more", next_step="run again")
+    return view

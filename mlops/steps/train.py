@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlops.adapters import models, tuning, user_code
-from mlops.config import ModelSettings
+from mlops.adapters import models, trials, tuning, user_code
+from mlops.config import Engine, ModelSettings
 from mlops.contract import Contract, model_inputs
 from mlops.declare import Model
-from mlops.errors import GateFailed
+from mlops.errors import GateFailed, MlopsError
 from mlops.gates import training
+from mlops.parts.code import Place, declared_at, place_of
+from mlops.parts.computing import Failed
 from mlops.serving.predictors import Prediction, answers
 from mlops.statistics import metrics
 from mlops.statistics.split import contents
@@ -105,7 +109,7 @@ def train(
     rows = _Rows(model_inputs(table, contract).reset_index(drop=True), table[contract.label].reset_index(drop=True))
     job = _Job(model, contract, seed, workspace.root)
     try:
-        found = _search(job, rows, table, settings, progress)
+        found = _search(job, rows, table, settings, workspace.config.engine, progress)
         params = {**model.params, **settings.params, **(found.params if found else {}), "seed": seed}
         fitted = _fit(job, rows, params)
         data, reloaded = _saved(job, fitted, rows, workspace.config.package.trusted)
@@ -236,11 +240,34 @@ def _saved(job: _Job, fitted: _Fitted, rows: _Rows, trusted: tuple[str, ...]) ->
     return data, training.passed(training.SAVED, f"saved without code, {len(data) / 1024:.0f} KiB, answers as before")
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What the trials of one search share: the rows to fit on, those to compare on, and the fixed parameters."""
+
+    job: _Job
+    inner: _Rows
+    outer: _Rows
+    fixed: Mapping[str, Any]
+
+    def score(self, params: dict[str, Any]) -> float | Finding:
+        """The metric with these parameters, or what stopped the fit."""
+        try:
+            fitted = _fit(self.job, self.inner, {**self.fixed, **params, "seed": self.job.seed})
+            return _score(_answered(self.job, fitted.estimator, self.outer.X), self.outer.y, self.job.contract)
+        except _Stopped as stopped:
+            return stopped.finding
+
+
 # -- the search ---------------------------------------------------------------------------------------------------
 
 
 def _search(
-    job: _Job, rows: _Rows, table: pd.DataFrame, settings: ModelSettings, progress: Callable[[str], None]
+    job: _Job,
+    rows: _Rows,
+    table: pd.DataFrame,
+    settings: ModelSettings,
+    engine: Engine,
+    progress: Callable[[str], None],
 ) -> tuning.Found | None:
     """The best parameters within the budget; None where no search is declared or wanted."""
     if not job.model.search or not settings.trials:
@@ -249,19 +276,60 @@ def _search(
     fixed = {**job.model.params, **settings.params}
     failures: list[_Stopped] = []
 
-    def objective(params: dict[str, Any]) -> float:
-        try:
-            fitted = _fit(job, inner, {**fixed, **params, "seed": job.seed})
-            return _score(_answered(job, fitted.estimator, outer.X), outer.y, job.contract)
-        except _Stopped as stopped:
-            failures.append(stopped)
-            return float("nan")
+    trial = _Trial(job, inner, outer, fixed)
 
-    budget = tuning.Budget(trials=settings.trials, seconds=settings.seconds)
-    found = tuning.search(job.model.search, objective, budget=budget, seed=job.seed, first=fixed, progress=progress)
+    def kept(score: float | Finding) -> float:
+        if isinstance(score, Finding):
+            failures.append(_Stopped(score))
+            return float("nan")
+        return score
+
+    def together(_: tuning.Objective, batch: Sequence[dict[str, Any]]) -> list[float]:
+        return [kept(score) for score in run(batch)]
+
+    with _runner(trial, engine) as run:
+        found = tuning.search(
+            job.model.search,
+            lambda params: kept(trial.score(params)),
+            budget=tuning.Budget(trials=settings.trials, seconds=settings.seconds),
+            seed=job.seed,
+            first=fixed,
+            progress=progress,
+            at_once=engine.trials_at_once,
+            together=together,
+        )
     if found is None:
         raise failures[0] if failures else _Stopped(_no_score(job))
     return found
+
+
+@contextmanager
+def _runner(trial: _Trial, engine: Engine) -> Iterator[Callable[[Sequence[dict[str, Any]]], list[float | Finding]]]:
+    """Scores several parameters: side by side where that is set, by processes that find the function by its name."""
+    if engine.trials_at_once == 1:
+        yield lambda batch: [trial.score(params) for params in batch]
+        return
+    place = place_of(trial.job.model, trial.job.root)
+    sent = replace(trial, job=replace(trial.job, model=replace(trial.job.model, function=len)))
+    with trials.runner(engine.tuning, engine.address) as run:
+        yield lambda batch: [_arrived(score) for score in run(partial(_elsewhere, place, sent), batch)]
+
+
+def _elsewhere(place: Place, trial: _Trial, params: dict[str, Any]) -> float | Finding | Failed:
+    """A score in another process; errors come as values, so that they arrive whole."""
+    try:
+        model = declared_at(place)
+        return replace(trial, job=replace(trial.job, model=replace(trial.job.model, function=model.function))).score(
+            params
+        )
+    except MlopsError as error:
+        return Failed(message=error.message, next_step=error.next_step, gate=isinstance(error, GateFailed))
+
+
+def _arrived(score: float | Finding | Failed) -> float | Finding:
+    if isinstance(score, Failed):
+        raise score.error()
+    return score
 
 
 def _no_score(job: _Job) -> Finding:

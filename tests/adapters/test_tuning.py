@@ -37,7 +37,7 @@ def test_sound_spaces_are_taken() -> None:
     check_space({"a": ("int", 1, 1), "b": ("log", 1e-9, 1), "c": [None, "x", (1, 2)], "d": ("float", -1, 1)}, HERE)
 
 
-def _search(objective, *, space=None, trials=30, seconds=60.0, first=None, seed=3, progress=lambda _: None):
+def _search(objective, *, space=None, trials=30, seconds=60.0, first=None, seed=3, progress=lambda _: None, **more):
     return search(
         space or {"x": ("float", -4.0, 4.0), "shape": [(1,), (2, 2)]},
         objective,
@@ -45,6 +45,7 @@ def _search(objective, *, space=None, trials=30, seconds=60.0, first=None, seed=
         seed=seed,
         first=first or {},
         progress=progress,
+        **more,
     )
 
 
@@ -78,3 +79,19 @@ def test_optuna_says_nothing(capfd) -> None:
     _search(lambda p: p["x"], trials=2, progress=said.append)
     assert capfd.readouterr() == ("", "")
     assert said[-1].startswith("trial 2/2 best ")
+
+
+def test_trials_at_once_are_chosen_together_and_told_in_their_order() -> None:
+    batches: list[int] = []
+
+    def objective(params):
+        return -((params["x"] - 1) ** 2)
+
+    def together(score, batch):
+        batches.append(len(batch))
+        return [score(params) for params in batch]
+
+    found = _search(objective, trials=10, at_once=4, together=together)
+    assert batches == [4, 4, 2]
+    assert found.trials == 10
+    assert _search(objective, trials=10, at_once=4) == found, "who scores them does not matter"

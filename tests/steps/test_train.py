@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from mlops.adapters import models
+from mlops.config import Engine
 from mlops.errors import DeclarationError
 from mlops.gates.training import CONVERGED, FINITE, FITTED, RAN, SAVED
 from mlops.verdict import Finding, Outcome, Severity
@@ -215,7 +216,9 @@ def test_a_search_compares_on_other_entities_where_the_table_is_split_by_them(pr
 
     random = np.random.default_rng(0)
     who = random.integers(0, 60, 900)
-    table = pd.DataFrame({"who": who, "x": random.normal(size=900), "y": np.where(random.permutation(60)[who] < 30, "yes", "no")})
+    table = pd.DataFrame(
+        {"who": who, "x": random.normal(size=900), "y": np.where(random.permutation(60)[who] < 30, "yes", "no")}
+    )
     tree = "DecisionTreeClassifier(max_leaf_nodes=params['k'])"
     body = f"from sklearn.tree import DecisionTreeClassifier\nreturn {tree}.fit(X, y)"
     model = project.declare(body, "label='y', search={'k': ('int', 100, 120)}")
@@ -253,3 +256,27 @@ def test_a_search_space_that_means_nothing_is_refused_with_file_and_line(project
     model = project.declare("...", "label='y', search={'k': ('integer', 1, 4)}")
     with pytest.raises(DeclarationError, match=r"risk\.py:\d+: search\['k'\].*did you mean 'int'"):
         project.train(model, project.assemble(model, numbers()))
+
+
+HELD = "def held(value):\n    return value\n"  # what the function calls has to be there too
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_trials_side_by_side_find_what_one_process_does(tmp_path: Path, at_once: int) -> None:
+    found = []
+    for place in ("a", "b"):
+        project = ModelProject(tmp_path / f"{place}{at_once}", engine=Engine(trials_at_once=at_once))
+        model = project.declare(SEARCHED.replace("params['C']", "held(params['C'])"), SEARCH, before=HELD)
+        found.append(project.train(model, project.assemble(model, numbers()), trials=6))
+    assert found[0].params == found[1].params
+    assert found[0].metrics["trials"] == 6
+    assert found[0].metrics["search_score"] > 0.9
+
+
+def test_a_trial_in_another_process_that_raises_names_the_line(tmp_path: Path) -> None:
+    project = ModelProject(tmp_path / "project", engine=Engine(trials_at_once=2))
+    model = project.declare("raise KeyError('gone')", "label='y', search={'k': ('int', 1, 4)}")
+    record = project.train(model, project.assemble(model, numbers()), trials=4)
+    assert record.verdict is not None
+    (finding,) = record.verdict.fired
+    assert "raised KeyError at models/risk.py:" in finding.message
