@@ -119,6 +119,7 @@ class Load(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Count = 8
     p99_ms: Positive = 250.0
     qps: Annotated[float, Meta(ge=0)] = 20.0
+    slower: Annotated[float, Meta(ge=1)] = 1.5  # times the champion's mean latency, measured in turn on this machine
 
 
 class Packaging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -19,10 +20,13 @@ from mlops.release import CONTRACT
 from mlops.serving.app import Limits
 from mlops.serving.golden import Golden, differences, read_golden
 from mlops.serving.malformed import malformed
+from mlops.statistics.blocks import paired_ratio
 from mlops.stores.online import publish
 from mlops.verdict import Finding
 
 BOOT_SECONDS = 90.0
+_TURNS = 8
+_WARMING = 4  # requests before the first turn, that nobody measures
 _HOPELESS = ("Initializing service error", "Application startup failed")
 """What BentoML and uvicorn log when a worker cannot start; its supervisor would try for ever."""
 
@@ -44,6 +48,7 @@ class Trial:
     golden: Sequence[Golden]
     online: Path
     seconds: float  # it took to boot
+    pid: int = 0  # of the server; its workers are its children
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,7 @@ def on_trial(bento: Path, place: Path) -> Iterator[Trial]:
             golden=read_golden(payload),
             online=online,
             seconds=time.monotonic() - started,
+            pid=server.pid,
         )
 
 
@@ -142,7 +148,40 @@ def loaded(trial: Trial, limits: Load) -> dict[str, float]:
     if not bodies:
         return {"requests": 0.0}
     done = load.drive(trial.url, bodies, connections=limits.connections, seconds=limits.seconds)
+    return _figures(trial, done)
+
+
+def loaded_in_turn(trial: Trial, rival: Trial, limits: Load) -> tuple[dict[str, float], dict[str, float]]:
+    """What `loaded` measures of both, each under load for `seconds` in turns of an eighth of that.
+
+    The first also has `slower`, `slower_low` and `slower_high`: how many times the rival's mean latency its own is.
+    Each is asked its own golden requests: two releases may read other fields.
+    """
+    ours = [msgspec.json.encode(one.request) for one in trial.golden]
+    theirs = [msgspec.json.encode(one.request) for one in rival.golden]
+    if not ours or not theirs:
+        return loaded(trial, limits), {}
+    if rounds(rival.contract, rival.golden):
+        _publish(rival, rounds(rival.contract, rival.golden)[0])
+    for warming, bodies in ((trial, ours), (rival, theirs)):
+        load.ask(warming.url, bodies[:_WARMING])
+    turns: tuple[list[load.Load], list[load.Load]] = ([], [])
+    for _ in range(_TURNS):
+        for mine, one, bodies in zip(turns, (trial, rival), (ours, theirs), strict=True):
+            seconds = limits.seconds / _TURNS
+            mine.append(load.drive(one.url, bodies, connections=limits.connections, seconds=seconds))
+    figures = [_figures(one, load.together(mine)) for one, mine in zip((trial, rival), turns, strict=True)]
+    means = [[fmean(block.milliseconds) for block in mine if block.milliseconds] for mine in turns]
+    if len(means[0]) != len(means[1]) or not means[0]:
+        return figures[0], figures[1]
+    ratio = paired_ratio(means[0], means[1], seed=0)
+    slower = {"slower": ratio.value, "slower_low": ratio.low, "slower_high": ratio.high}
+    return {**figures[0], **slower}, figures[1]
+
+
+def _figures(trial: Trial, done: load.Load) -> dict[str, float]:
     return {
+        "memory_mb": load.memory(trial.pid),
         "requests": float(done.requests),
         "errors": float(done.failed),
         "qps": done.qps,

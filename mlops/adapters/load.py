@@ -59,6 +59,26 @@ class Load:
         return self.milliseconds[min(rank, len(self.milliseconds) - 1)]
 
 
+def together(loads: Sequence[Load]) -> Load:
+    """Several whiles of load as one."""
+    statuses: Counter[int] = Counter()
+    for one in loads:
+        statuses.update(one.statuses)
+    took = tuple(sorted(itertools.chain.from_iterable(one.milliseconds for one in loads)))
+    return Load(statuses=dict(statuses), seconds=sum(one.seconds for one in loads), milliseconds=took)
+
+
+def memory(pid: int) -> float:
+    """The resident memory of a process and of all that it started, in MB; NaN where the system does not tell."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return float(sum(one.memory_info().rss for one in (process, *process.children(recursive=True))) / 1e6)
+    except psutil.Error:
+        return float("nan")
+
+
 def ask(url: str, bodies: Sequence[bytes], *, token: str | None = None) -> list[Answer]:
     """POST the bodies one after the other; one answer for each."""
     return asyncio.run(_ask(url, bodies, token))

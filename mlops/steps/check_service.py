@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,13 +23,23 @@ from mlops.errors import MlopsError
 from mlops.gates import online, own
 from mlops.gates import service as gate
 from mlops.release import CONTRACT
-from mlops.trial import DidNotBoot, Trial, asker, judge_boot, judge_golden, judge_malformed, loaded, on_trial
+from mlops.trial import (
+    DidNotBoot,
+    Trial,
+    asker,
+    judge_boot,
+    judge_golden,
+    judge_malformed,
+    loaded,
+    loaded_in_turn,
+    on_trial,
+)
 from mlops.verdict import Finding, Record, Verdict
 
 if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +66,15 @@ def check_service(
     bento: Path,
     limits: Load,
     training: Training | None,
-    champion: Mapping[str, float] | None = None,
+    rival: Path | None = None,
 ) -> Record:
     """The verdict on a bento; metrics `boot_seconds`, `qps`, `p50_ms`, `p95_ms`, `p99_ms`, `errors`, `requests`.
 
     `training` is what the service is compared with, at moments of the past; without it those checks did not run.
 
     The server gets a free loopback port and an online store of its own with the golden requests' features, and is
-    gone when this returns. `champion` holds the same metrics of the release that serves, told beside the new ones.
+    gone when this returns. `rival` is the bento of the champion, served beside it and put under the same load in turn;
+    then the metrics have `memory_mb`, `slower` (times its mean latency) and the champion's own as `champion_…`.
     """
     payload = bento / "src" / "release"
     contract = msgspec.json.decode((payload / CONTRACT).read_bytes(), type=Contract)
@@ -76,7 +88,7 @@ def check_service(
                     bento,
                     place,
                     limits,
-                    champion,
+                    rival,
                     partial(_own, workspace, checks),
                     partial(_asked, workspace, past, payload),
                 )
@@ -96,20 +108,53 @@ def _judged(
     bento: Path,
     place: Path,
     limits: Load,
-    champion: Mapping[str, float] | None,
+    rival: Path | None,
     users: Callable[[Trial], list[Finding]],
     past: Callable[[Trial], tuple[Finding, ...]],
 ) -> tuple[tuple[Finding, ...], dict[str, float]]:
-    with on_trial(bento, place) as trial:
+    with _beside(rival, place / "champion") as champion, on_trial(bento, place) as trial:
         findings = (judge_boot(trial), judge_golden(trial), judge_malformed(trial), *users(trial))
-        measured = loaded(trial, limits)
-        under_load = gate.load(measured, limits, subject=trial.contract.model, champion=champion)
+        under_load, measured = _under_load(trial, champion, limits)
         if any(finding.fired for finding in under_load) and not measured.get("errors"):
             # A busy moment of the machine is not the model's fault; what is slow twice is slow.
-            measured = loaded(trial, limits)
-            under_load = gate.load(measured, limits, subject=trial.contract.model, champion=champion)
+            under_load, measured = _under_load(trial, champion, limits)
         # Last, because it changes what is online.
         return (*findings, *under_load, *past(trial)), {"boot_seconds": trial.seconds, **measured}
+
+
+@contextlib.contextmanager
+def _beside(rival: Path | None, place: Path) -> Iterator[Callable[[], Trial | None]]:
+    """Boots the champion while the challenger boots and is asked; gives what waits for it, None where it does not boot.
+
+    It was judged when it was accepted, so what keeps it from booting today (a library that it was built for is gone)
+    is not the challenger's fault.
+    """
+    if rival is None:
+        yield lambda: None
+        return
+    place.mkdir()
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(1, thread_name_prefix="champion") as beside:
+        booted = beside.submit(lambda: stack.enter_context(on_trial(rival, place)))
+
+        def champion() -> Trial | None:
+            try:
+                return booted.result()
+            except DidNotBoot:
+                return None
+
+        try:
+            yield champion
+        finally:
+            champion()  # never leave before its server is known, so that it is stopped
+
+
+def _under_load(
+    trial: Trial, champion: Callable[[], Trial | None], limits: Load
+) -> tuple[tuple[Finding, ...], dict[str, float]]:
+    other = champion()
+    measured, beside = (loaded(trial, limits), {}) if other is None else loaded_in_turn(trial, other, limits)
+    findings = gate.load(measured, limits, subject=trial.contract.model, champion=beside)
+    return findings, {**measured, **{f"champion_{name}": value for name, value in beside.items()}}
 
 
 def _past(workspace: Workspace, training: Training | None, bento: Path, place: Path) -> _Past:

@@ -69,3 +69,20 @@ def test_a_load_is_told_in_plain_words_beside_the_champions():
 def test_a_load_without_a_request_did_not_run():
     """Promise 2."""
     assert set(outcomes(service.load({"requests": 0.0}, Load(), subject="m")).values()) == {Outcome.NOT_RUN}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [(1.6, 2.1, Outcome.FAIL), (1.2, 2.1, Outcome.PASS), (0.8, 1.1, Outcome.PASS), (1.5, 1.5, Outcome.PASS)],
+)
+def test_one_that_is_surely_slower_than_the_champion_fails_with_the_interval(low, high, outcome):
+    beside = {"slower": (low + high) / 2, "slower_low": low, "slower_high": high}
+    _, latency, _ = service.load({**GOOD, **beside}, Load(slower=1.5), subject="m", champion=GOOD)
+    assert latency.outcome is outcome
+    assert f"95 % interval {low:.2f} to {high:.2f}" in latency.message
+    assert ("slower in [tool.mlops.load]" in latency.next_step) == (outcome is Outcome.FAIL)
+
+
+def test_without_a_champion_nothing_is_said_of_one():
+    _, latency, _ = service.load(GOOD, Load(), subject="m")
+    assert "champion" not in latency.message
