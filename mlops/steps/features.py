@@ -13,6 +13,7 @@ from mlops.adapters.files import disk_errors, write_atomically
 from mlops.closure import code_digest
 from mlops.declare import FeatureView, Model
 from mlops.errors import NothingToDo, UsageError
+from mlops.publishing import built
 from mlops.stores.feast_tables import History, columns_of, entity_kind
 from mlops.verdict import Record
 
@@ -56,16 +57,13 @@ def export(workspace: Workspace, index: Index, *, folder: Path) -> Record:
 
 
 def _described(workspace: Workspace, index: Index, view: FeatureView, folder: Path) -> Described:
-    built = index.latest("build-features", view.name)
-    if built is None:
-        readers = [
-            model.name for model in workspace.catalog.models.values() if view in workspace.catalog.pinned(model)[0]
-        ]
+    record = built(workspace, index, view)
+    if record is None:
         raise NothingToDo(
-            f"{view.name} has never been computed here, so its columns are not known",
-            next_step=f"compute it: `mlops run {readers[0]}`" if readers else "let a model read it, or remove it",
+            f"{view.name} has never been computed here as it is now, so its columns are not known",
+            next_step=f"compute it: `mlops materialize {view.name}`",
         )
-    stored = History(view, built.outputs["features"], workspace.objects, workspace.features / "feast")
+    stored = History(view, record.outputs["features"], workspace.objects, workspace.features / "feast")
     kinds = stored.kinds()
     file = f"{view.name}.parquet"
     _copied(Path(stored.whole()), folder / "data" / file)

@@ -141,7 +141,7 @@ def test_the_home_of_the_features_is_not_overwritten(workspace, index, tmp_path)
 def test_a_view_that_was_never_computed_is_told_with_the_command(workspace, tmp_path):
     with pytest.raises(NothingToDo, match="spend_v1 has never been computed here") as told:
         export(workspace, Index(workspace.home / "index.db"), folder=tmp_path / "repo")
-    assert told.value.next_step == "compute it: `mlops run churn_v1`"
+    assert told.value.next_step == "compute it: `mlops materialize spend_v1`"
     assert not (tmp_path / "repo").exists()
 
 
