@@ -92,7 +92,7 @@ class OnnxPredictor:
             matrix = np.array([columns[name] for name in self._numbers], dtype=np.float64)
             feeds[NUMBERS] = np.ascontiguousarray(matrix.T, dtype=self._dtype)
         if self._strings:
-            feeds[STRINGS] = np.stack([_texts(columns[name]) for name in self._strings], axis=1)
+            feeds[STRINGS] = _texts([columns[name] for name in self._strings])
         answers = dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
         chances = answers.get(PROBABILITIES)
         return Prediction(
@@ -201,9 +201,10 @@ def _labels(contract: Contract) -> Callable[[Array], Array]:
     return lambda found: found
 
 
-def _texts(values: Any) -> Array:
-    texts = np.empty(len(values), dtype=object)
-    texts[:] = [value if isinstance(value, str) else _text(value) for value in values]
+def _texts(columns: Sequence[Any]) -> Array:
+    texts = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for place, values in enumerate(columns):
+        texts[:, place] = [value if isinstance(value, str) else _text(value) for value in values]
     return texts
 
 
