@@ -30,7 +30,7 @@ from mlops.execution import Observer, Records
 from mlops.gates.overrides import in_force, overridable, overridden
 from mlops.gates.pinned import judge as judge_pinned
 from mlops.gates.severities import apply
-from mlops.publishing import publish_features, publish_retained
+from mlops.publishing import Fresh, publish_features, publish_retained
 from mlops.recording import Push, Recorder
 from mlops.refitting import NotRefitted, Refittable
 from mlops.release import Manifest
@@ -364,10 +364,12 @@ class Actions:
 
     def deploy(self, model: Model, environment: str) -> Action:
         """Bring the release live, unless it stands there."""
-        release = f"register:{model.name}"
+        release, began = f"register:{model.name}", time.time()
         return Action(
             version=deploy.VERSION,
-            run=lambda done: self._live(model, environment, str(done[release].facts["release"]), done),
+            run=lambda done: self._live(
+                model, environment, str(done[release].facts["release"]), Fresh(done, self._read_at(done, began))
+            ),
             ingredients=None,
             recorded=False,
         )
@@ -375,12 +377,6 @@ class Actions:
     def materialize(self, views: Sequence[FeatureView], environment: str) -> Action:
         """Publish views, as of the moment at which their sources were read."""
         began = time.time()
-        taken = {view.source: f"snapshot:{view.source}" for view in views}
-
-        def read_at(source: str, record: Record) -> float:
-            # A file that is unchanged was read now, as far as its content goes.
-            return began if self.workspace.config.sources[source].path is not None else record.started
-
         return Action(
             version=materialize.VERSION,
             run=lambda done: materialize.materialize(
@@ -388,17 +384,22 @@ class Actions:
                 environment=environment,
                 views=views,
                 built={view.name: done[f"build-features:{view.name}"] for view in views},
-                as_of={source: read_at(source, done[name]) for source, name in taken.items()},
+                as_of=self._read_at(done, began),
             ),
             ingredients=None,
             recorded=False,
         )
 
-    def _live(self, model: Model, environment: str, release: str, done: Records) -> Record:
+    def _read_at(self, done: Records, began: float) -> dict[str, float]:
+        """When each source was read. A file that is unchanged was read now, as far as its content goes."""
+        files = {name for name, source in self.workspace.config.sources.items() if source.path is not None}
+        return {r.subject: began if r.subject in files else r.started for r in done.values() if r.step == "snapshot"}
+
+    def _live(self, model: Model, environment: str, release: str, fresh: Fresh) -> Record:
         why = self._left_alone(model, environment, release)
         if why:
             facts = {"environment": environment, "release": "", "changed": False}
-            said = f"{environment}: {why}{_stale(self._refreshed(environment, done))}"
+            said = f"{environment}: {why}{_stale(self._refreshed(environment, fresh))}"
             return Record(step="deploy", subject=model.name, facts={**facts, "summary": said})
         left: dict[str, str] = {}
         record = deploy.deploy(
@@ -407,19 +408,19 @@ class Actions:
             release=release,
             reason=self.wish.reason,
             prepare=lambda manifest, online: left.update(
-                publish_features(self.workspace, self.index, manifest, online, done=done)
+                publish_features(self.workspace, self.index, manifest, online, fresh=fresh)
             ),
         )
         if not record.facts["changed"]:
-            left = self._refreshed(environment, done)
+            left = self._refreshed(environment, fresh)
         how = "is live" if record.facts["changed"] else "was live already"
         facts = {**record.facts, "summary": f"{environment}: {release} {how}{_stale(left)}"}
         return dataclasses.replace(record, subject=model.name, facts=facts)
 
-    def _refreshed(self, environment: str, done: Records) -> dict[str, str]:
+    def _refreshed(self, environment: str, fresh: Fresh) -> dict[str, str]:
         """Bring what an environment's releases read up to date, though none of them moves."""
         online = chosen.local(self.workspace, environment).online
-        return publish_retained(self.workspace, self.index, online, done=done)
+        return publish_retained(self.workspace, self.index, online, fresh=fresh)
 
     def _left_alone(self, model: Model, environment: str, release: str) -> str:
         """Why a release that has been live is not brought back by a run; "" where it is to go live.

@@ -7,6 +7,8 @@ what its key is made of, is in `actions`; the executor computes a key once, ever
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mlops.actions import Action, Actions, Wish
 from mlops.declare import FeatureView, Model
 from mlops.execution import Task
@@ -46,7 +48,7 @@ def tasks(actions: Actions) -> list[Task]:
     for model in wish.models:
         found += _of_model(actions, model, compared)
     if wish.environment is not None:
-        fresh = [name for view in kept for name in (f"build-features:{view.name}", f"check-data:{view.source}")]
+        fresh = [*_built(kept), *(f"check-data:{view.source}" for view in kept)]
         found += [_deployed(actions, model, wish.environment, fresh) for model in wish.models]
     return _up_to(found, wish.until)
 
@@ -94,11 +96,15 @@ def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) ->
 def _deployed(actions: Actions, model: Model, environment: str, fresh: list[str]) -> Task:
     """The deployment publishes what other releases read too: `fresh` are the tasks that compute and judge it."""
     pinned, _ = actions.workspace.catalog.pinned(model)
-    built = [f"build-features:{view.name}" for view in pinned]
-    needs = list(dict.fromkeys([f"register:{model.name}", *built, *fresh]))
+    needs = list(dict.fromkeys([f"register:{model.name}", *_built(pinned), *fresh]))
     return _task(
         "deploy", model.name, actions.deploy(model, environment), needs=needs, after=_earlier(actions.wish, model)
     )
+
+
+def _built(views: Iterable[FeatureView]) -> list[str]:
+    """What computes the views, and what tells as of when."""
+    return [name for view in views for name in (f"build-features:{view.name}", f"snapshot:{view.source}")]
 
 
 def _register(actions: Actions, model: Model, pinned: list[FeatureView]) -> Task:

@@ -7,6 +7,7 @@ its own; and those of every release that the environment retains are published t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops import pins
@@ -26,35 +27,52 @@ Build = Callable[[tuple[FeatureView, ...]], None]
 _NEVER = "was never computed here"
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A run's records, which come before older ones, and when it read each source: then what is gone from one goes."""
+
+    done: Mapping[str, Record] = field(default_factory=dict)
+    read_at: Mapping[str, float] = field(default_factory=dict)
+
+    def built(self, view: FeatureView) -> Record | None:
+        """The run's record of a view."""
+        return self.done.get(f"build-features:{view.name}")
+
+    def as_of(self, view: FeatureView) -> float | None:
+        """When the source of a view that the run built was read."""
+        return self.read_at.get(view.source) if self.built(view) else None
+
+
+_NOTHING = Fresh()
+
+
 def publish_features(
     workspace: Workspace,
     index: Index,
     manifest: Manifest,
     online: Path,
     *,
-    done: Mapping[str, Record] | None = None,
+    fresh: Fresh = _NOTHING,
     build: Build | None = None,
 ) -> dict[str, str]:
     """Publish the newest values of every view that the release pins, and of those that the others retained here do.
 
-    `done` are a run's records, which come before older ones; `build` computes what was never computed. Gives the views
+    `fresh` is what a run built; `build` computes what was never computed. Gives the views
     of other releases that stay as they are, with the reason. DeploymentFailed, before anything is published, where a
     view that the release pins is gone, was edited, or cannot be computed: it could not answer, or not the same.
     """
     _, contract = pins.read(workspace, manifest.release)
     needed = {name: _pinned(workspace, manifest, name) for name in pins.views_of(contract)}
-    lacking = tuple(view for view in needed.values() if built(workspace, index, view, done) is None)
+    lacking = tuple(view for view in needed.values() if _newest(workspace, index, view, fresh) is None)
     if lacking and build is not None:
         build(lacking)
     for view in lacking:
-        if built(workspace, index, view, done) is None:
+        if _newest(workspace, index, view, fresh) is None:
             raise DeploymentFailed(
                 f"{manifest.release} reads {view.name}, which {_NEVER}; nothing was deployed",
-                next_step=f"compute it: `mlops run {manifest.model}`"
-                if manifest.model in workspace.catalog.models
-                else "deploy it by `mlops deploy`, which computes it",
+                next_step=f"compute it: `mlops materialize {view.name}`",
             )
-    left = publish_retained(workspace, index, online, done=done, first=tuple(needed.values()))
+    left = publish_retained(workspace, index, online, fresh=fresh, first=tuple(needed.values()))
     _announce(workspace, manifest, contract, online)
     return left
 
@@ -64,7 +82,7 @@ def publish_retained(
     index: Index,
     online: Path,
     *,
-    done: Mapping[str, Record] | None = None,
+    fresh: Fresh = _NOTHING,
     first: tuple[FeatureView, ...] = (),
 ) -> dict[str, str]:
     """Publish the newest values of every view that releases retained here read, and of `first`; gives those it left.
@@ -87,21 +105,22 @@ def publish_retained(
     for name, view in views.items():
         if name in left and view not in first:
             continue
-        record = built(workspace, index, view, done)
+        record = _newest(workspace, index, view, fresh)
         if record is None:
             left[name] = _NEVER
         else:
             left.pop(name, None)
-            store.publish(view, record.outputs["features"])
+            store.publish(view, record.outputs["features"], as_of=fresh.as_of(view))
     return left
 
 
-def built(
-    workspace: Workspace, index: Index, view: FeatureView, done: Mapping[str, Record] | None = None
-) -> Record | None:
+def built(workspace: Workspace, index: Index, view: FeatureView) -> Record | None:
     """The newest record of a view as it is declared now; None where there is none."""
-    ran = (done or {}).get(f"build-features:{view.name}")
-    return ran or index.latest("build-features", view.name, code=code_digest(view, workspace.root))
+    return index.latest("build-features", view.name, code=code_digest(view, workspace.root))
+
+
+def _newest(workspace: Workspace, index: Index, view: FeatureView, fresh: Fresh) -> Record | None:
+    return fresh.built(view) or built(workspace, index, view)
 
 
 def _pinned(workspace: Workspace, manifest: Manifest, name: str) -> FeatureView:

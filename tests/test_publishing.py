@@ -91,6 +91,17 @@ def test_upgraded_and_downgraded_both_versions_of_the_features_stay_fresh(bank, 
     assert spend(bank, "spend_v1") == pytest.approx(expected(bank, 3)), "fresh, though nothing was deployed"
 
 
+def test_who_is_gone_from_the_source_is_gone_online_after_a_run(bank):
+    table = pd.read_csv(bank / "payments.csv")
+    newest = table["at"] == table["at"].max()
+    table[newest | (table["customer"] != CUSTOMER)].to_csv(bank / "payments.csv", index=False)
+    assert CUSTOMER not in set(table[newest]["customer"]), "so the newest row does not tell that anything is newer"
+    small.go(bank, "fraud_v2")
+    for view in ("spend_v1", "spend_v2"):
+        (values,) = OnlineReader(target(bank).online).read(view, [CUSTOMER], time.time())
+        assert values == {}, view
+
+
 def test_a_release_whose_features_are_not_online_gets_them_when_it_is_promoted(bank, releases):
     root = small.opened(bank)
     production = chosen.local(root, "production")

@@ -83,7 +83,7 @@ def test_publishing_needs_the_features_to_have_been_computed_here(stored, tmp_pa
     empty = Index(tmp_path / "index.db")
     with pytest.raises(DeploymentFailed, match="spend_v1") as caught:
         publish_features(workspace, empty, manifest, tmp_path / "online.sqlite")
-    assert "mlops run fraud_v1" in caught.value.next_step
+    assert "mlops materialize spend_v1" in caught.value.next_step
     empty.close()
     assert not published(tmp_path / "online.sqlite")
 
