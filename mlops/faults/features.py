@@ -9,6 +9,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from mlops.adapters.pytest_run import Ran, Tested
@@ -17,9 +18,13 @@ from mlops.faults.bench import Bench
 from mlops.faults.case import Case, sound
 from mlops.gates.look_ahead import DelayedLabel
 from mlops.gates.on_demand import judge_on_demand
+from mlops.gates.pinned import Holder
+from mlops.gates.pinned import judge as judge_pinned
 from mlops.gates.properties import ROWS, judge_elsewhere, judge_view, sample
 from mlops.gates.tested import judge_tests
 from mlops.gates.view_times import delayed_labels, event_time
+from mlops.pins import Retained, changed
+from mlops.release import Manifest
 from mlops.verdict import Finding
 
 if TYPE_CHECKING:
@@ -58,6 +63,9 @@ def cases(bench: Bench) -> Generator[Case]:
     yield Case(fault="a test fails", check="features.tests", judge=failing)
     untested = partial(judge_tests, Ran(), [first], bench.config.tests_of("features"), found=False)
     yield Case(fault="no test calls it", check="features.tested", judge=untested)
+    yield Case(
+        fault="a retained release pins other code", check="features.pinned", judge=partial(_pinned, bench, first)
+    )
     yield sound(lambda: [finding for view in views for finding in judge(view, bench.table(view.source))])
 
 
@@ -111,6 +119,18 @@ def faults(view: FeatureView, rows: pd.DataFrame) -> dict[str, tuple[str, Featur
 def _result(view: FeatureView, rows: pd.DataFrame) -> pd.DataFrame:
     result: pd.DataFrame = view.function(rows)
     return result
+
+
+def _pinned(bench: Bench, view: FeatureView) -> tuple[Finding, ...]:
+    """What is said of a view when a live release was made of other code."""
+    empty: dict[str, dict[str, str]] = {"snapshot": {}, "metrics": {}, "params": {}, "evidence": {}, "files": {}}
+    text = dict.fromkeys(("task", "metric", "commit", "code", "environment"), "")
+    release, pinned = f"{bench.model.name}-planted", {view.name: "another digest"}
+    values = {"release": release, "model": bench.model.name, "form": "onnx", "dirty": False, "features": pinned}
+    manifest = msgspec.convert({**values, **text, **empty}, Manifest)
+    holder = Holder(release=release, environment="production", live=True)
+    live = Retained(holder=holder, family=bench.model.family, manifest=manifest, contract=bench.contract)
+    return judge_pinned(changed(bench.workspace, [live]))
 
 
 def _judge_elsewhere(view: FeatureView, rows: pd.DataFrame) -> Finding:

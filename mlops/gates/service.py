@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from mlops.config import Load
@@ -17,10 +18,13 @@ CHECKS = (
 )
 
 
+_EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*[a-z]\w*: \S")
+
+
 def did_not_boot(reason: str, last_lines: str, *, subject: str) -> tuple[Finding, ...]:
     """The findings where nothing could be asked: the boot failed, and all else did not run."""
     lines = [line for line in last_lines.splitlines() if line.strip()]
-    said = f": {lines[-1].strip()}" if lines else "; it said nothing"
+    said = f": {_cause(lines)}" if lines else "; it said nothing"
     boot = Finding(
         check="service.boot",
         outcome=Outcome.FAIL,
@@ -36,6 +40,11 @@ def did_not_boot(reason: str, last_lines: str, *, subject: str) -> tuple[Finding
         for check in CHECKS[1:]
     )
     return boot, *rest
+
+
+def _cause(lines: list[str]) -> str:
+    """The last line that names an exception: advice may follow it; else the last line."""
+    return next((line for line in reversed(lines) if _EXCEPTION.match(line)), lines[-1]).strip()
 
 
 def booted(seconds: float, *, limit: float, subject: str) -> Finding:
