@@ -165,7 +165,9 @@ def _feast(store: EmbeddedStore, history: pd.DataFrame, labels: pd.DataFrame, ho
     tables.mkdir()
     history.to_parquet(tables / "history.parquet", index=False)
     labels.to_parquet(tables / "labels.parquet", index=False)
-    told = subprocess.run([str(python), "-W", "ignore", str(FEAST), str(tables)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    told = subprocess.run(
+        [str(python), "-W", "ignore", str(FEAST), str(tables)], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     rival = json.loads(told.splitlines()[-1])
     declared = view(created=True)
     lookup = Lookup(view=declared, written=store.write(declared, history), columns={name: name for name in NAMES})

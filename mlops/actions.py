@@ -303,9 +303,7 @@ class Actions:
 
         def run(done: Records) -> Record:
             built = {view.name: done[f"build-features:{view.name}"] for view in views}
-            training = Training(
-                assembled=done[f"assemble:{model.name}"], views=tuple(views), features=built
-            )
+            training = Training(assembled=done[f"assemble:{model.name}"], views=tuple(views), features=built)
             return self._booted(done[bento], training)
 
         return Action(

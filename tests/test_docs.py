@@ -52,6 +52,7 @@ STRUCTS = {
     "[tool.mlops.load]": config.Load,
     "[tool.mlops.package]": config.Packaging,
     "[tool.mlops.store]": config.Store,
+    "[tool.mlops.engine]": config.Engine,
 }
 
 

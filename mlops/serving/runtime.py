@@ -150,16 +150,6 @@ class LoadedRelease:
 
 
 def _demand_distinct(contract: Contract) -> None:
-    """DeploymentFailed where a field of the request is called as a stored or on-demand feature: which one is meant?"""
-    if contract.doubles:
-        raise DeploymentFailed(
-            f"{contract.model} reads two columns called {contract.doubles[0]!r}: a field of the request, a stored "
-            "feature and an on-demand one must differ in name",
-            next_step="give the feature another name in a new version, then `mlops run`",
-        )
-
-
-def _demand_distinct(contract: Contract) -> None:
     """DeploymentFailed where a field of the request is called as a stored or on-demand feature."""
     if contract.doubles:
         raise DeploymentFailed(
