@@ -18,7 +18,7 @@ CHECKS = (
 )
 
 
-_EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*[a-z]\w*: \S")
+_EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*[a-z]\w*:\s+\S")
 
 
 def did_not_boot(reason: str, last_lines: str, *, subject: str) -> tuple[Finding, ...]:

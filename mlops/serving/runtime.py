@@ -129,8 +129,9 @@ class LoadedRelease:
         wrong = self._differences()
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            name = self.release or self.contract.model
             raise DeploymentFailed(
-                f"{self.release} does not answer its golden requests as it did when it was packaged: {wrong[0]}{more}",
+                f"{name} does not answer its golden requests as it did when it was packaged: {wrong[0]}{more}",
                 next_step="make the release again with `mlops run`; compare its libraries' versions with those here",
             )
 
