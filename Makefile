@@ -1,6 +1,7 @@
 # Everything sets itself up: `make run` and `make test` work on an empty machine with Python 3.11 to 3.13 and make.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
@@ -12,8 +13,10 @@ help:  ## show what there is to make
 run: .venv/ready .venv/gates  ## set everything up, and take the example's two models from data to a release live in staging
 	$(BIN)/mlops run fraud_v1 fraud_v2
 
+# Tests that boot servers and measure them share the machine with others; only failed tests (exit code 1) are asked again.
 test: .venv/ready .venv/gates .venv/feast/ready  ## set everything up, and run the tests; PYTEST="-k word" for some of them
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cache-clear $(PYTEST) \
+		|| { test $$? -eq 1 && echo "asking what failed again, alone" && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 lint: .venv/ready  ## check style, types, imports between layers and workflows
 	$(BIN)/ruff check .
