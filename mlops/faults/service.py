@@ -40,7 +40,7 @@ from pathlib import Path as _Path
 _switch, _calls, _sound = _Path({switch!r}), _count(), Front._answered
 
 
-async def _faulty(self, release, body, request_id):
+async def _faulty(self, release, body, *more):
     fault = _switch.read_text()
     if fault == "bad":
         try:
@@ -51,7 +51,7 @@ async def _faulty(self, release, body, request_id):
         await _asyncio.sleep({slow})
     if fault == "errors" and next(_calls) % 5 == 0:
         raise RuntimeError("planted")
-    answer, rows = await _sound(self, release, body, request_id)
+    answer, rows = await _sound(self, release, body, *more)
     if fault in ("NaN", "wrong"):
         found = msgspec.json.decode(answer)
         for one in found if isinstance(found, list) else [found]:

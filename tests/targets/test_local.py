@@ -89,6 +89,8 @@ class Here(Place):
 
     def spoil(self, release):
         self.worker.refuses.append(release)
+        while not read_acks(self.target.folder / "fraud"):  # a worker that has said nothing yet is asked nothing
+            time.sleep(0.005)
 
     def killed_while_moving(self, wanted):
         killed_at(LocalTarget, "_confirm", lambda: self.target.move(wanted))
