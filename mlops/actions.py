@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from mlops import champion, ingredients, keys, pins
+from mlops import champion, ingredients, keys, pins, unsaved
 from mlops.adapters.deepchecks import Deepchecks
 from mlops.adapters.index import Index
 from mlops.adapters.sources import fingerprint
@@ -73,6 +73,7 @@ class Wish:
     environment: str | None = None
     environments: tuple[str, ...] = ()  # where views are materialized
     reason: str = ""
+    allow_dirty: bool = False  # whether unsaved changes may go where they are refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,8 +269,9 @@ class Actions:
                 champion=self._to_beat(model, done[fit], features),
                 deepchecks=self._checks(),
             )
-            against = _named(self._champion(model, done[fit]))
-            return dataclasses.replace(record, facts={**record.facts, "champion": against})
+            against = self._champion(model, done[fit])
+            before = {"champion": _named(against), "champion_metrics": dict(against.metrics) if against else {}}
+            return dataclasses.replace(record, facts={**record.facts, **before})
 
         return Action(
             version=check_model.VERSION,
@@ -356,6 +358,7 @@ class Actions:
             ingredients=lambda done: {
                 "work": {r.name: [r.key, dict(r.outputs), register.evidence(r)] for r in done.values()},
                 "ledger": self._ledger,
+                "dirty": self.push.dirty,  # what was made of unsaved changes is named by their commit once there is one
             },
             still=lambda record: register.is_whole(self.workspace.releases / str(record.facts["release"])),
         )
@@ -400,11 +403,12 @@ class Actions:
             said = f"{environment}: {why}{_stale(self._refreshed(environment, fresh))}"
             return Record(step="deploy", subject=model.name, facts={**facts, "summary": said})
         left: dict[str, str] = {}
+        allowed, wished = self.wish.allow_dirty, self.wish.reason
         record = deploy.deploy(
             self.workspace,
             environment=environment,
             release=release,
-            reason=self.wish.reason,
+            reason=unsaved.reason(self.workspace, environment, release, wished, allowed=allowed),
             prepare=lambda manifest, online: left.update(
                 publish_features(self.workspace, self.index, manifest, online, fresh=fresh)
             ),

@@ -108,6 +108,7 @@ class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     workers: Count = 1
     token_env: str | None = None  # variable that holds the token which requests must bear
     keep: Count = 5  # releases that stay servable for a rollback
+    dirty: Literal["auto", "allow", "refuse"] = "auto"  # what unsaved changes made; auto: only here, not in production
     command: Command = Command()
     kubernetes: Kubernetes = Kubernetes()
 

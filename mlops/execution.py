@@ -16,6 +16,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from mlops.adapters.index import Index
+from mlops.adapters.memory import Meter
 from mlops.adapters.objects import ObjectStore
 from mlops.errors import GateFailed, MlopsError
 from mlops.keys import key_of
@@ -164,7 +165,8 @@ class Executor:
         order.done(task.name)
 
     def _compute(self, task: Task, needs: Records) -> Record:
-        key = _key(task, needs)
+        made_of = None if task.ingredients is None else task.ingredients(needs)
+        key = _key(task, made_of)
         known = self._known(key, task)
         if known is not None:
             return known
@@ -172,8 +174,17 @@ class Executor:
             self._recorder.warm()
         self._observer.started(task.name)
         began, clock = time.time(), time.monotonic()
-        record = _result(task, needs)
-        record = dataclasses.replace(record, key=key, started=began, seconds=time.monotonic() - clock)
+        with Meter() as meter:
+            record = _result(task, needs)
+        record = dataclasses.replace(
+            record,
+            key=key,
+            started=began,
+            seconds=time.monotonic() - clock,
+            inputs=_given(needs),
+            code=_code(made_of),
+            memory=dataclasses.asdict(meter.peak),
+        )
         settled = self._settle(record)
         if key and _passes(settled):
             self._index.add(record)
@@ -208,10 +219,21 @@ def _passes(record: Record) -> bool:
     return record.verdict is None or record.verdict.outcome is Outcome.PASS
 
 
-def _key(task: Task, needs: Records) -> str:
-    if task.ingredients is None:
+def _key(task: Task, made_of: Mapping[str, Any] | None) -> str:
+    if made_of is None:
         return ""
-    return key_of(task.step, {"subject": task.subject, "version": task.version, **task.ingredients(needs)})
+    return key_of(task.step, {"subject": task.subject, "version": task.version, **made_of})
+
+
+def _given(needs: Records) -> dict[str, str]:
+    """Pointers to what a task was given: each output of what it needs, with its digest."""
+    return {f"{name}/{output}": digest for name, one in needs.items() for output, digest in one.outputs.items()}
+
+
+def _code(made_of: Mapping[str, Any] | None) -> dict[str, str]:
+    """The code that a task calls, function by function; empty where its key names none."""
+    code = (made_of or {}).get("code", {})
+    return dict(code) if isinstance(code, Mapping) else {}
 
 
 def _result(task: Task, needs: Records) -> Record:

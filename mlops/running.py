@@ -16,6 +16,7 @@ from mlops.execution import Executor, Observer, Run
 from mlops.gates.severities import validate
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder, executor
+from mlops.unsaved import demand_saved
 from mlops.verdict import Outcome, Report
 from mlops.workspace import Workspace
 
@@ -26,6 +27,8 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
     validate(workspace.config.severity, own=own_tests.checks(workspace))
     state = git.state(workspace.root)
+    if wish.environment is not None and not wish.allow_dirty:
+        demand_saved(workspace, wish.environment, state)
     push = Push(
         command=wish.command, commit=state.commit, dirty=state.dirty, branch=state.branch, version=mlops.__version__
     )

@@ -136,7 +136,9 @@ class Record:
     """What a step leaves behind: names of outputs to sha256 digests in the object store, and facts.
 
     `step` is the verb, `subject` what it worked on (a source, view or model), `key` the digest of all
-    that went in. `facts` holds small JSON values that later steps read. `seconds` is wall time.
+    that went in. `facts` holds small JSON values that later steps read. `seconds` is wall time. `inputs` names what it
+    was given, `step:subject/output` to digest; `memory` is the most that was resident while it ran, in bytes: `own` of
+    this process, which steps side by side share, and `children` of the processes below it.
     """
 
     step: str
@@ -151,6 +153,9 @@ class Record:
     seconds: float = 0.0
     reused: bool = False
     run_id: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)  # each function it calls to the digest of its closure
+    memory: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -105,14 +105,14 @@ def test_who_is_gone_from_the_source_is_gone_online_after_a_run(bank):
 def test_a_release_whose_features_are_not_online_gets_them_when_it_is_promoted(bank, releases):
     root = small.opened(bank)
     production = chosen.local(root, "production")
-    made = small.mlops(bank, "deploy", "production", releases[0])
+    made = small.mlops(bank, "deploy", "production", releases[0], "--allow-dirty")
     assert made.returncode == 0, made.stderr
     assert [one.view for one in published(production.online)] == ["spend_v1"]
 
 
 def test_features_that_were_never_computed_here_are_computed_for_the_deployment(bank, releases):
     (bank / ".mlops/index.db").unlink()
-    made = small.mlops(bank, "deploy", "production", releases[0])
+    made = small.mlops(bank, "deploy", "production", releases[0], "--allow-dirty")
     assert made.returncode == 0, made.stderr
     assert "build-features" in made.stderr
     assert [one.view for one in published(chosen.local(small.opened(bank), "production").online)] == ["spend_v1"]
@@ -120,7 +120,7 @@ def test_features_that_were_never_computed_here_are_computed_for_the_deployment(
 
 def test_a_promotion_whose_features_were_edited_or_are_gone_is_refused_before_anything_moves(bank, releases):
     small.edit(bank / "features/spend.py", "return past(payments, 3, ", "return past(payments, 5, ")
-    made = small.mlops(bank, "deploy", "production", releases[0])
+    made = small.mlops(bank, "deploy", "production", releases[0], "--allow-dirty")
     assert made.returncode == DeploymentFailed.exit_code == 5
     assert "which was edited since; nothing was deployed" in made.stderr
     assert f".mlops/releases/{releases[0]}/bento/src/features/spend.py" in made.stderr

@@ -19,6 +19,7 @@ from mlops.errors import UsageError
 UNCOMMITTED = "uncommitted"
 
 _SECONDS = 30
+_NOT_OURS = ":(exclude).mlops"  # what we write ourselves is no unsaved change, ignored or not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class State:
 
 def state(root: Path) -> State:
     """The state of the repository that `root` lies in, as git sees it."""
-    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
+    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".", _NOT_OURS)
     if status is None:
         return State(commit=UNCOMMITTED, branch="", dirty=True, shallow=False)
     heads = dict(line[2:].split(" ", 1) for line in status.splitlines() if line.startswith("# branch."))

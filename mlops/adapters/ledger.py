@@ -27,7 +27,7 @@ from mlops.adapters.lock import locked
 from mlops.contract import Contract
 from mlops.errors import MlopsError, OutsideError
 from mlops.release import Event, Manifest
-from mlops.verdict import Outcome, Override, Record, Verdict
+from mlops.verdict import Outcome, Override, Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,8 +74,7 @@ class Ledger:
         with self._outside():
             begun = int(record.started * 1000)
             own = {"mlflow.parentRunId": parent, "mlops.key": record.key, "mlops.step": record.step}
-            outputs = {f"mlops.output.{name}": digest for name, digest in record.outputs.items()}
-            everything = _tags({**tags, **own, "mlops.subject": record.subject, **outputs, **_judged(record.verdict)})
+            everything = _tags({**tags, **own, "mlops.subject": record.subject, **_pointers(record), **_judged(record)})
             run = self.client.create_run(self.experiment, begun, everything, record.name)
             run_id = str(run.info.run_id)
             self._log(run_id, record)
@@ -111,6 +110,8 @@ class Ledger:
         with self._outside(), locked(self._lock, _BUSY):  # two runs of the same work would make two versions of it
             known = self._version_of(manifest)
             if known is not None:
+                if not manifest.dirty:  # it may have been made of unsaved changes at first
+                    self.client.set_model_version_tag(manifest.family, known[0], "mlops.commit", manifest.commit)
                 return known
             run_id = self._release_run(manifest, parent, tags)
             model_id = self._logged_model(manifest, contract, payload, run_id)
@@ -182,15 +183,17 @@ class Ledger:
         from mlflow.entities import Metric, Param
 
         now = int(time.time() * 1000)
-        metrics = {**record.metrics, "seconds": record.seconds}
+        before = {f"champion.{name}": value for name, value in record.facts.get("champion_metrics", {}).items()}
+        memory = {f"memory.{name}_mb": size / 1e6 for name, size in record.memory.items()}
+        metrics = {**record.metrics, **before, **memory, "seconds": record.seconds}
         self.client.log_batch(
             run_id,
             metrics=[Metric(_name(k), float(v), now, 0) for k, v in metrics.items()],
             params=[Param(_name(k), str(v)[:_PARAM_LENGTH]) for k, v in record.params.items()],
         )
-        inputs = record.facts.get("datasets", {})
-        if inputs:
-            self.client.log_inputs(run_id, [_dataset(name, described) for name, described in inputs.items()])
+        if record.inputs:
+            given = {name: {"digest": digest} for name, digest in record.inputs.items()}
+            self.client.log_inputs(run_id, [_dataset(name, described) for name, described in given.items()])
         if record.verdict is not None:
             findings = msgspec.to_builtins(record.verdict)
             self.client.log_dict(run_id, findings, "verdict.json")
@@ -213,7 +216,15 @@ class Ledger:
     def _release_run(self, manifest: Manifest, parent: str, tags: Mapping[str, str]) -> str:
         from mlflow.entities import Param
 
-        own = {"mlflow.parentRunId": parent, "mlops.step": "register", "mlops.release": manifest.release}
+        code = {manifest.model: manifest.code, **manifest.features}
+        own = {
+            "mlflow.parentRunId": parent,
+            "mlops.step": "register",
+            "mlops.release": manifest.release,
+            "mlops.champion": manifest.champion,
+            "mlops.packages": manifest.environment,
+            **{f"mlops.code.{name}": digest for name, digest in code.items()},
+        }
         run = self.client.create_run(self.experiment, tags=_tags({**tags, **own}), run_name=manifest.release)
         run_id = str(run.info.run_id)
         params = [Param(_name(k), str(v)[:_PARAM_LENGTH]) for k, v in manifest.params.items()]
@@ -343,7 +354,18 @@ def _dataset(name: str, described: Mapping[str, str]) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", described.get("context", "input"))])
 
 
-def _judged(verdict: Verdict | None) -> dict[str, str]:
+def _pointers(record: Record) -> dict[str, str]:
+    """What a step was given, gave and called, by digest, and which release its work was judged against."""
+    return {
+        **{f"mlops.input.{_name(name)}": digest for name, digest in record.inputs.items()},
+        **{f"mlops.output.{name}": digest for name, digest in record.outputs.items()},
+        **{f"mlops.code.{name}": digest for name, digest in record.code.items()},
+        "mlops.champion": str(record.facts.get("champion", "")),
+    }
+
+
+def _judged(record: Record) -> dict[str, str]:
+    verdict = record.verdict
     if verdict is None:
         return {}
     fired = "; ".join(f"{f.check} {f.subject}: {f.message}" for f in verdict.fired)
@@ -367,6 +389,7 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _name(text: str) -> str:
+    """A name as MLflow takes it: a colon is none of its characters."""
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in text)
 
 

@@ -9,7 +9,7 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import show, tell_the_ledger
-from mlops.cli.options import as_json, complete_environments, opened, project, why
+from mlops.cli.options import allow_dirty, as_json, complete_environments, opened, project, why
 from mlops.cli.trials import DURATION, SHARE, Resumed, Tried, planned, watch
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--requests", type=click.IntRange(1), default=None, help="Enough when the canary had so many.")
 @click.option("--resume", is_flag=True, help="Go on with a canary that was held, or whose deployer died.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@allow_dirty
 @why
 @as_json
 @project
@@ -43,6 +44,7 @@ def command(
     requests: int | None,
     resume: bool,  # noqa: FBT001 - click passes flags so
     dry_run: bool,  # noqa: FBT001 - click passes flags so
+    allow_dirty: bool,  # noqa: FBT001 - click passes flags so
     reason: str,
     as_json: bool,  # noqa: FBT001 - click passes flags so
     root: Path,
@@ -64,6 +66,7 @@ def command(
     from mlops.adapters.index import Index
     from mlops.publishing import publish_features
     from mlops.steps.deploy import deploy, preview
+    from mlops.unsaved import reason as told
 
     workspace = opened(root)
     _demand_sense(release, share, shadow=shadow, resume=resume, watched=bool(duration or requests))
@@ -71,6 +74,7 @@ def command(
         watch(workspace, environment, Resumed(family, duration), as_json=as_json)
         return
     name = release or _live_in(root, source, family)
+    reason = told(workspace, environment, name, reason, allowed=allow_dirty)
     if dry_run:
         click.echo(preview(workspace, environment=environment, release=name, reason=reason))
         return

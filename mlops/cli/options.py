@@ -47,6 +47,13 @@ def why(function: F) -> F:
     return click.option("--reason", default="", help="Why; kept in the history.")(function)
 
 
+def allow_dirty(function: F) -> F:
+    """Add `--allow-dirty`."""
+    return click.option(
+        "--allow-dirty", is_flag=True, help="Also what was made of unsaved changes, where that is refused."
+    )(function)
+
+
 def opened(root: Path) -> Workspace:
     """The project in `root`."""
     from mlops.workspace import open_workspace

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from mlops.cli.group import SUMMARIES
-from mlops.cli.options import as_json, complete_environments, complete_models, project, report_files, why
-from mlops.cli.stage import Told, judge
+from mlops.cli.options import allow_dirty, as_json, complete_environments, complete_models, project, report_files, why
+from mlops.cli.stage import Aim, Told, judge
 
 
 @click.command("run", short_help=SUMMARIES["run"])
@@ -25,6 +25,7 @@ from mlops.cli.stage import Told, judge
     help="Where an accepted release goes live.",
 )
 @click.option("--no-deploy", is_flag=True, help="End with the registered release.")
+@allow_dirty
 @why
 @report_files
 @as_json
@@ -33,6 +34,7 @@ def command(
     models: tuple[str, ...],
     environment: str,
     no_deploy: bool,  # noqa: FBT001 - click passes flags so
+    allow_dirty: bool,  # noqa: FBT001 - click passes flags so
     reason: str,
     files: tuple[Path, ...],
     as_json: bool,  # noqa: FBT001
@@ -52,7 +54,8 @@ def command(
     """
     until = "register" if no_deploy else "deploy"
     to = None if no_deploy else environment
-    report = judge("run", models, root=root, until=until, told=Told(as_json, files), environment=to, reason=reason)
+    aim = Aim(to, reason, allow_dirty=allow_dirty)
+    report = judge("run", models, root=root, until=until, told=Told(as_json, files), aim=aim)
     if to and report.deployed and not as_json:
         _what_next(root, to)
 

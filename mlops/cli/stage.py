@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,18 @@ class Told:
     files: tuple[Path, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Where an accepted release goes, and why; nowhere by itself."""
+
+    environment: str | None = None
+    reason: str = ""
+    allow_dirty: bool = field(default=False, kw_only=True)
+
+
+NOWHERE = Aim()
+
+
 def stage(step: str, example: str) -> click.Command:
     """The command `mlops STEP [MODEL]…`: everything that the step needs, and the step."""
 
@@ -67,8 +79,7 @@ def judge(
     root: Path,
     until: str,
     told: Told,
-    environment: str | None = None,
-    reason: str = "",
+    aim: Aim = NOWHERE,
 ) -> Report:
     """Run the pipeline up to a step, print the report, and leave with its exit code unless it passed."""
     from mlops.actions import Wish
@@ -82,11 +93,18 @@ def judge(
         check(file)
         file.unlink(missing_ok=True)  # an earlier report must not be taken for this run's
     begin(workspace)
-    if environment is not None:
-        targets.environment(workspace, environment)  # a misspelt name is told before anything is computed
+    if aim.environment is not None:
+        targets.environment(workspace, aim.environment)  # a misspelt name is told before anything is computed
     catalog = workspace.catalog
     chosen = tuple(catalog.model(m) for m in models) or tuple(v[-1] for v in catalog.families().values())
-    wish = Wish(command=name, models=chosen, until=until, environment=environment, reason=reason)
+    wish = Wish(
+        command=name,
+        models=chosen,
+        until=until,
+        environment=aim.environment,
+        reason=aim.reason,
+        allow_dirty=aim.allow_dirty,
+    )
     with Display(quiet=told.as_json) as display:
         report, errors = run(workspace, wish, display)
     _tell(workspace, report, errors, told)

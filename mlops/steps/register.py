@@ -133,13 +133,25 @@ def _placed(workspace: Workspace, manifest: Manifest, work: Work) -> Manifest:
     manifest = dataclasses.replace(manifest, release=f"{manifest.model}-{_content(manifest)[:_ID_DIGITS]}")
     folder = layout.folder(workspace.releases, manifest.release)
     if is_whole(folder):
-        return read_manifest(folder)
+        return _saved_since(folder, read_manifest(folder), work)
     shutil.rmtree(folder, ignore_errors=True)  # what is damaged serves nobody: a release is verified before it is read
     with files.appearing(folder) as temporary:
         workspace.objects.get_tree(digest, temporary / layout.BENTO)
-        written = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))
-        (temporary / layout.MANIFEST).write_bytes(written)
+        (temporary / layout.MANIFEST).write_bytes(_written(manifest))
     return manifest
+
+
+def _saved_since(folder: Path, manifest: Manifest, work: Work) -> Manifest:
+    """The manifest there; named by the commit, once what it was made of without one has one."""
+    if not manifest.dirty or work.dirty:
+        return manifest
+    saved = dataclasses.replace(manifest, commit=work.commit, dirty=False)
+    files.write_atomically(folder / layout.MANIFEST, _written(saved))
+    return saved
+
+
+def _written(manifest: Manifest) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))
 
 
 def _content(manifest: Manifest) -> str:

@@ -142,15 +142,24 @@ def test_a_step_is_a_child_run_with_parameters_metrics_datasets_and_verdict(ledg
         metrics={"roc_auc": 0.3},
         started=time.time(),
         seconds=1.5,
-        facts={"datasets": {"payments": {"digest": "ab" * 32, "origin": "payments.csv"}}},
+        inputs={"assemble:fraud_v1/train": "ab" * 32},
+        outputs={"predictions": "cd" * 32},
+        code={"fraud_v1": "ef" * 32},
+        memory={"own": 300_000_000, "children": 0},
+        facts={"champion": "fraud_v1-old", "champion_metrics": {"roc_auc": 0.4}},
         verdict=Verdict(gate="check-model", subject="fraud_v1", findings=(finding,)),
     )
     run = ledger.client.get_run(ledger.record(record, parent, {"mlops.commit": "abc"}))
     assert run.data.tags["mlflow.parentRunId"] == parent
     assert run.data.tags["mlops.key"] == "k" * 64
-    assert run.data.metrics == {"roc_auc": 0.3, "seconds": 1.5}
+    measured = {"roc_auc": 0.3, "champion.roc_auc": 0.4, "memory.own_mb": 300.0, "memory.children_mb": 0.0}
+    assert run.data.metrics == {**measured, "seconds": 1.5}
+    assert run.data.tags["mlops.champion"] == "fraud_v1-old"
+    assert run.data.tags["mlops.code.fraud_v1"] == "ef" * 32
+    assert run.data.tags["mlops.input.assemble_fraud_v1/train"] == "ab" * 32
+    assert run.data.tags["mlops.output.predictions"] == "cd" * 32
     assert run.data.params == {"depth": "3"}
-    assert run.inputs.dataset_inputs[0].dataset.name == "payments"
+    assert run.inputs.dataset_inputs[0].dataset.name == "assemble:fraud_v1/train"
     assert run.info.status == "FAILED"
     assert "0.3 is below 0.4" in run.data.tags["mlops.fired"]
     assert run.info.end_time - run.info.start_time == 1500

@@ -1,0 +1,62 @@
+"""The peak of a step is what was resident while it ran: in this process, and in those below it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from mlops.adapters.memory import Meter
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system has no /proc")
+
+MEGABYTE = 1_000_000
+
+
+def test_what_a_step_holds_for_a_moment_is_in_its_peak_and_not_in_the_next_ones():
+    with Meter() as before:
+        pass
+    with Meter() as during:
+        held = bytearray(400 * MEGABYTE)  # touched: zero pages alone would not be resident
+        held[::4096] = b"x" * len(held[::4096])
+        del held
+    with Meter() as after:
+        pass
+    assert during.peak.own > before.peak.own + 350 * MEGABYTE
+    assert after.peak.own < during.peak.own - 200 * MEGABYTE
+
+
+def test_the_processes_below_are_counted_together_and_apart():
+    hold = "b = bytearray(150_000_000); b[::4096] = b'x' * len(b[::4096]); print('held', flush=True); input()"
+    with Meter() as meter:
+        children = [
+            subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        for child in children:
+            assert child.stdout.readline() == b"held\n"
+        threading.Event().wait(0.3)  # some looks
+        for child in children:
+            child.communicate(b"\n")
+    assert 300 * MEGABYTE < meter.peak.children < 600 * MEGABYTE
+
+
+def test_steps_side_by_side_are_measured_each_from_its_beginning():
+    with Meter() as outer:
+        with Meter() as inner:
+            pass
+        held = bytearray(300 * MEGABYTE)
+        held[::4096] = b"x" * len(held[::4096])
+    assert outer.peak.own > inner.peak.own + 200 * MEGABYTE
+
+
+def test_nothing_looks_when_nothing_is_measured():
+    with Meter():
+        pass
+    for thread in threading.enumerate():
+        if thread.name == "memory":
+            thread.join(5)
+            assert not thread.is_alive()
