@@ -56,6 +56,14 @@ class OutsideError(MlopsError):
     exit_code = 4
 
 
+class NotPermitted(OutsideError):
+    """GitHub's token lacks a `permission`, given as a workflow writes it: `pull-requests: write`."""
+
+    def __init__(self, message: str, *, permission: str, next_step: str) -> None:
+        super().__init__(message, next_step=next_step)
+        self.permission = permission
+
+
 class DeploymentFailed(MlopsError):
     """The new release did not go live; the old one still serves."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mlops.adapters import files
+from mlops.adapters.github.event import current
 from mlops.adapters.ledger import tracking_uri
 from mlops.errors import MlopsError, OutsideError
 from mlops.verdict import Outcome, Record
@@ -56,8 +57,8 @@ class Push:
 
 def executor() -> str:
     """Who runs this: the workflow run's URL, else user and host."""
-    server, repository, run = (os.environ.get(f"GITHUB_{n}", "") for n in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
-    return f"{server}/{repository}/actions/runs/{run}" if run else f"{_user()}@{platform.node()}"
+    event = current()
+    return (event.run_url if event else "") or f"{_user()}@{platform.node()}"
 
 
 @dataclass

@@ -159,6 +159,7 @@ def test_a_recorder_that_was_never_needed_opens_nothing(tmp_path):
 def test_the_executor_is_the_workflow_run_where_there_is_one(monkeypatch):
     from mlops.recording import executor
 
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
     for name, value in {"SERVER_URL": "https://github.com", "REPOSITORY": "a/b", "RUN_ID": "7"}.items():
         monkeypatch.setenv(f"GITHUB_{name}", value)
     assert executor() == "https://github.com/a/b/actions/runs/7"

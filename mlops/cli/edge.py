@@ -6,9 +6,11 @@ import json
 import os
 import sys
 import warnings
+from typing import NoReturn, cast
 
 import click
 
+from mlops.cli import in_actions
 from mlops.cli.group import mlops
 from mlops.errors import INTERRUPTED, MlopsError, UsageError
 
@@ -21,26 +23,35 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # An optional part of urllib3 that a library of ours looks for and does without.
     warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
+    with in_actions.guarded(as_json="--json" in arguments):
+        code = _code(arguments)
+    sys.exit(code or 0)
+
+
+def _code(arguments: list[str]) -> int | None:
+    """Run the command line; gives the exit code."""
     try:
-        code = mlops.main(arguments, prog_name="mlops", standalone_mode=False)
+        return cast("int | None", mlops.main(arguments, prog_name="mlops", standalone_mode=False))
     except click.exceptions.Exit as wanted:
-        code = wanted.exit_code
+        return wanted.exit_code
     except click.ClickException as error:
-        code = UsageError.exit_code
+        asked = UsageError(error.format_message(), next_step=_help_for(error))
         if "--json" in arguments:
-            show(UsageError(error.format_message(), next_step=_help_for(error)), as_json=True)
+            show(asked, as_json=True)
         else:
             error.show()
+        in_actions.tell_error(asked)
+        return UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; what was computed before is kept, run again to go on", err=True)
         _leave_now(INTERRUPTED)
     except MlopsError as error:
         show(error, as_json="--json" in arguments)
-        code = error.exit_code
+        in_actions.tell_error(error)
+        return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code or 0)
+    return 0
 
 
 def show(error: MlopsError, *, as_json: bool) -> None:
@@ -59,7 +70,7 @@ def _help_for(error: click.ClickException) -> str:
     return f"read `{context.command_path if context else 'mlops'} --help`"
 
 
-def _leave_now(code: int) -> None:
+def _leave_now(code: int) -> NoReturn:
     # Steps may still compute on their threads; waiting for them is not what Ctrl-C asks for.
     sys.stdout.flush()
     sys.stderr.flush()

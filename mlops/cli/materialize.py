@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlops.cli import in_actions
 from mlops.cli.display import Display
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_environments, complete_views, opened, project
@@ -58,6 +59,7 @@ def command(views: tuple[str, ...], environments: tuple[str, ...], as_json: bool
     )
     with Display(quiet=as_json) as display:
         report, errors = run(workspace, wish, display)
+    in_actions.tell(workspace, report)
     facts = _facts(report)
     if as_json:
         _refuse_unexplained(report, errors)

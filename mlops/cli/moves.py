@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlops.cli import in_actions
 from mlops.reports.words import counted, seconds
 from mlops.verdict import Record
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def show(record: Record, *, as_json: bool) -> None:
     """Print what moved from where to where."""
+    in_actions.tell_moved(record)
     facts = record.facts
     if as_json:
         click.echo(json.dumps({"seconds": record.seconds, **facts}, indent=2))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from mlops.cli import in_actions
 from mlops.cli.moves import tell_the_ledger
 from mlops.reports.words import MARKS, seconds
 
@@ -115,6 +116,7 @@ def watch(workspace: Workspace, environment: str, trial: Trial, *, as_json: bool
     record = trial(workspace, environment, tell)
     if live:
         click.echo("\r\x1b[K", nl=False, err=True)
+    in_actions.tell_moved(record)
     failure = _failure(record)
     if as_json:
         verdict = msgspec.to_builtins(record.verdict.findings) if record.verdict else []

@@ -19,7 +19,7 @@ from mlops.reports.words import (
     verdict_word,
     word,
 )
-from mlops.verdict import Finding, Report, Verdict
+from mlops.verdict import Finding, Outcome, Record, Report, Verdict
 
 LIMIT = 60_000  # GitHub ends a comment at 65,536 characters
 
@@ -42,6 +42,32 @@ def render(report: Report, shown: Shown | None = None) -> str:
     text = "\n".join([*head, *bullets, *live, ""])
     sections = [*_tables(shown or {}), _checks(report), _steps(report)]
     return _joined(text, sections)
+
+
+def moved(record: Record) -> str:
+    """What a deployment or a rollback did, and by what it was judged."""
+    facts = record.facts
+    place, release = str(facts.get("environment", record.subject)), str(facts.get("release") or "nothing")
+    ended = str(facts.get("outcome") or "")
+    judged = record.verdict.outcome if record.verdict else Outcome.PASS
+    how = f"{facts['tried']} {ended}; {release} is live" if ended else f"{release} is live"
+    how += "" if facts.get("changed") or ended else " already"
+    lines = [f"## {MARKS[judged]} {_cell(place)}: {_cell(how)}", ""]
+    told_of = {
+        "before": facts.get("from") or (facts.get("previous") if facts.get("changed") else ""),
+        "by": facts.get("who"),
+        "because": facts.get("reason"),
+        "took": seconds(record.seconds),
+    }
+    lines += [f"- {name}: {_cell(str(value))}" for name, value in told_of.items() if value]
+    checks = record.verdict.findings if record.verdict else ()
+    lines += [f"- **{word(one)}** {_code(one.check)}: {_cell(one.message)}" for one in checks]
+    return "\n".join([*lines, ""])
+
+
+def stopped(message: str, next_step: str) -> str:
+    """An error that ended a command before there was a report."""
+    return f"## ✗ mlops stopped\n\n{_cell(message)}\n\n- next: {_cell(next_step)}\n"
 
 
 def _joined(text: str, sections: Iterable[Sequence[str]]) -> str:
