@@ -117,3 +117,10 @@ def copy_chunks(source: Path, target: Path) -> None:
     """Copy a file's content in constant memory."""
     with source.open("rb") as read, target.open("wb") as write:
         shutil.copyfileobj(read, write, _CHUNK)
+
+
+def scratch_folder(parent: Path) -> Path:
+    """A new folder below `parent` for what lives shortly."""
+    with disk_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=parent))

@@ -1,32 +1,53 @@
 """The local answer to "has this key been computed?": a small SQLite file beside the store.
 
 It is asked before the ledger, because it answers in a millisecond and imports nothing heavy. A record
-enters it only after its outputs are durable, so what it says is there.
+enters it only after its outputs are durable, so what it says is there. What a fork's run computed is kept, but
+for another fork's run alone: nobody else is told of it.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from mlops.adapters import trust
 from mlops.adapters.files import disk_errors
 from mlops.verdict import Record
 
 _TABLE = """
 create table if not exists records (
     key text primary key, step text not null, subject text not null, record blob not null,
-    at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+    at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    ingredients blob not null default '{}', fork text not null default ''
 )
 """
+_LATER = {"ingredients": "blob not null default '{}'", "fork": "text not null default ''"}
+"""Columns that files written by an earlier version lack."""
+_ALL = "create temp view usable as select rowid as place, * from records"
+_TRUSTED = f"{_ALL} where fork = ''"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A record with what its key was made of, and the fork whose run computed it ("": a trusted run)."""
+
+    record: Record
+    ingredients: Mapping[str, Any] = field(default_factory=dict)
+    fork: str = ""
 
 
 class Index:
     """Records of steps by key; several processes and threads may use one file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, fork: str | None = None) -> None:
+        """Open the file; `fork` says whose run this is, as GitHub's event does unless it is given."""
+        self.fork = trust.fork() if fork is None else fork
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
@@ -34,28 +55,43 @@ class Index:
         self._database.execute("pragma journal_mode=wal")
         self._database.execute("pragma synchronous=normal")
         self._database.execute(_TABLE)
+        self._widen()
+        self._database.execute(_ALL if self.fork else _TRUSTED)
 
     def find(self, key: str) -> Record | None:
         """The record of a key, or None."""
-        return self._one("select record from records where key = ?", key)
+        return self._one("select record from usable where key = ?", key)
 
     def latest(self, step: str, subject: str, *, code: str | None = None) -> Record | None:
         """The newest record of a step on a subject, made by this code where a digest is given; or None."""
-        query = "select record from records where step = ? and subject = ? order by at desc, rowid desc"
+        query = "select record from usable where step = ? and subject = ? order by at desc, place desc"
         if code is None:
-            return self._one(f"{query} limit 1", step, subject)
+            return self._one(query, step, subject)
         with self._lock:
             rows = self._database.execute(query, (step, subject)).fetchall()
         records = (msgspec.json.decode(row[0], type=Record) for row in rows)
         return next((record for record in records if record.facts.get("code") == code), None)
 
-    def add(self, record: Record) -> None:
-        """Remember a record under its key; the first one stays."""
-        with self._lock:
-            self._database.execute(
-                "insert into records (key, step, subject, record) values (?, ?, ?, ?) on conflict (key) do nothing",
-                (record.key, record.step, record.subject, msgspec.json.encode(record)),
+    def add(self, record: Record, ingredients: Mapping[str, Any] | None = None) -> None:
+        """Remember what was computed here under its key; the first one stays, unless a fork's run made it."""
+        self.take([Entry(record=record, ingredients=ingredients or {}, fork=self.fork)])
+
+    def take(self, entries: Iterable[Entry]) -> int:
+        """Remember entries, all or none; gives how many were new here."""
+        rows = [
+            (e.record.key, e.record.step, e.record.subject, _encoded(e.record), _encoded(e.ingredients), e.fork)
+            for e in entries
+        ]
+        with self._lock, self._database:
+            before = self._database.total_changes
+            self._database.execute("begin immediate")
+            self._database.executemany(
+                "insert into records (key, step, subject, record, ingredients, fork) values (?, ?, ?, ?, ?, ?) "
+                "on conflict (key) do update set record = excluded.record, ingredients = excluded.ingredients, "
+                "fork = '' where records.fork != '' and excluded.fork = ''",
+                rows,
             )
+            return self._database.total_changes - before
 
     def touch(self, key: str) -> None:
         """Say that a record was used now, so that it is the latest of its step."""
@@ -71,9 +107,21 @@ class Index:
 
     def records(self) -> list[Record]:
         """All records, oldest first."""
+        return [entry.record for entry in self.entries()]
+
+    def entries(self) -> list[Entry]:
+        """All that this run may use, oldest first."""
+        query = "select record, ingredients, fork from usable order by place"
         with self._lock:
-            rows = self._database.execute("select record from records order by rowid").fetchall()
-        return [msgspec.json.decode(row[0], type=Record) for row in rows]
+            rows = self._database.execute(query).fetchall()
+        return [_entry(*row) for row in rows]
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry of a key, or None."""
+        query = "select record, ingredients, fork from usable where key = ?"
+        with self._lock:
+            row = self._database.execute(query, (key,)).fetchone()
+        return None if row is None else _entry(*row)
 
     def close(self) -> None:
         """Close the file."""
@@ -83,3 +131,22 @@ class Index:
         with self._lock:
             row = self._database.execute(query, values).fetchone()
         return None if row is None else msgspec.json.decode(row[0], type=Record)
+
+    def _widen(self) -> None:
+        known = {row[1] for row in self._database.execute("pragma table_info(records)")}
+        for name in _LATER.keys() - known:
+            try:
+                self._database.execute(f"alter table records add column {name} {_LATER[name]}")
+            except sqlite3.OperationalError as error:  # another process was quicker
+                if "duplicate column" not in str(error):
+                    raise
+
+
+def _encoded(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic", enc_hook=str)
+
+
+def _entry(record: bytes, ingredients: bytes, fork: str) -> Entry:
+    return Entry(
+        record=msgspec.json.decode(record, type=Record), ingredients=msgspec.json.decode(ingredients), fork=fork
+    )

@@ -5,6 +5,9 @@ An object is written whole or not at all, never changed, and hashed again when r
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,20 @@ class ObjectStore:
                         f"{path} changed while it was being copied", next_step="run again when nothing writes to it"
                     )
         return digest
+
+    def adopt(self, verified: Mapping[str, Path]) -> int:
+        """Move files whose digests were just proven into the store, all durable at once; gives how many were new."""
+        new = {digest: path for digest, path in verified.items() if not self.has(digest)}
+        if new:
+            with files.disk_errors(self.root):
+                os.sync()  # one for all: a flush for each of a thousand small files takes ten seconds
+                for digest, path in new.items():
+                    place = self._place(digest)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(place)
+                for folder in {self._place(digest).parent for digest in new}:
+                    files.sync(folder)
+        return len(new)
 
     def put_tree(self, folder: Path) -> str:
         """Store every file below a folder; gives the digest of the listing (path -> digest)."""
@@ -94,9 +111,36 @@ class ObjectStore:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 files.copy_chunks(path, target)
 
+    def reachable(self, digests: Iterable[str]) -> set[str]:
+        """These objects and what they name in turn, as far as it is here: a folder's files, a history's parts."""
+        found: set[str] = set()
+        waiting = [digest for digest in digests if self.has(digest)]
+        while waiting:
+            digest = waiting.pop()
+            if digest in found:
+                continue
+            found.add(digest)
+            waiting += [name for name in self._named(digest) if self.has(name)]
+        return found
+
     def has(self, digest: str) -> bool:
         """Whether an object is there (its content is checked when it is read)."""
         return self._place(digest).exists()
 
+    def _named(self, digest: str) -> Iterator[str]:
+        with self._place(digest).open("rb") as file:
+            if file.read(1) != b"{":
+                return
+        try:
+            value = msgspec.json.decode(self._place(digest).read_bytes())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        for one in value.values() if isinstance(value, dict) else ():
+            yield from (name for name in (one if isinstance(one, list) else [one]) if _is_digest(name))
+
     def _place(self, digest: str) -> Path:
         return self.root / digest[:2] / digest[2:]
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None

@@ -24,6 +24,7 @@ SUMMARIES = {
     "status": "Show what is live where, since when and by whom.",
     "report": "Write what the last run found as a page.",
     "lineage": "Show what a release was made of.",
+    "state": "Carry what one machine has computed to another.",
     "plan": "Show what a change affects.",
     "materialize": "Compute what is new of stored features, and publish it.",
     "features": "Work with the stored features.",

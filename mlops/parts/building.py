@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from mlops.adapters import processes
+from mlops.adapters import processes, trust
 from mlops.adapters.lock import locked
 from mlops.closure import code_digest
 from mlops.declare import FeatureView
@@ -58,6 +58,11 @@ class Built:
     proof: Proof
 
 
+def parts_file(home: Path) -> Path:
+    """Where parts are remembered: those of a fork's run apart, so that no other run uses them."""
+    return home / (f"fork-{FILE}" if trust.fork() else FILE)
+
+
 def build(
     workspace: Workspace, view: FeatureView, data: Path, *, time: str | None, progress: Callable[[str], None]
 ) -> Built | Proof:
@@ -69,7 +74,7 @@ def build(
     proof = prove(view, table)
     if not proof.entity and proof.window is None:
         return proof
-    known = Known(workspace.home / FILE)
+    known = Known(parts_file(workspace.home))
     cut = table if proof.window is not None else replace(table, time=None)
     with locked(workspace.home / "locks" / f"{view.name}.lock", f"{view.name} is being computed", seconds=_WAITS):
         grid = choose(

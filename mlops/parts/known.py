@@ -43,10 +43,18 @@ class Known:
 
     def add(self, view: str, contents: dict[str, str]) -> None:
         """Remember parts, all or none."""
-        rows = [(key, view, content) for key, content in contents.items()]
+        self.take([(key, view, content) for key, content in contents.items()])
+
+    def take(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Remember parts of any views, given as `everything` gives them; all or none."""
         with closing(self._opened()) as database, database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", rows)
+
+    def everything(self) -> list[tuple[str, str, str]]:
+        """Each part's key, view and content."""
+        with closing(self._opened()) as database:
+            return database.execute("SELECT key, view, content FROM parts ORDER BY key").fetchall()
 
     def grid(self, view: str) -> Grid | None:
         """How a view was cut the last time."""

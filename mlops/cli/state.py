@@ -1,0 +1,93 @@
+"""`mlops state`: the group; each verb is a command of its own below."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mlops.cli.group import SUMMARIES
+from mlops.cli.options import as_json, complete_environments, opened, project
+from mlops.reports.words import counted
+
+_MEGABYTE = 1_000_000
+
+
+@click.group("state", short_help=SUMMARIES["state"])
+def command() -> None:
+    """Carry what one machine has computed to another, as one file.
+
+    A runner forgets everything when it ends. The file keeps it: the next runner, or a laptop, computes nothing of it
+    again. What a fork's run wrote is never taken by any other run.
+
+    \b
+    Examples:
+      mlops state export state.tar.gz
+      mlops state import state.tar.gz
+    """
+
+
+@command.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--environment",
+    "environments",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_environments,
+    help="Take this environment along: its pointers, its history, what is online. As often as wanted.",
+)
+@as_json
+@project
+def export(file: Path, environments: tuple[str, ...], as_json: bool, root: Path) -> None:  # noqa: FBT001 - click's way
+    """Write what was computed here to FILE, a tar archive; compressed where its name ends in .gz.
+
+    Records of steps with their outputs, releases, and the embedded ledger. Where MLOPS_STATE_KEY is set, the file is
+    sealed with it.
+
+    \b
+    Examples:
+      mlops state export state.tar.gz
+      mlops state export state.tar --environment staging
+    """
+    from mlops.steps.state import export as write
+
+    facts = write(opened(root), file, environments=environments).facts
+    if as_json:
+        click.echo(json.dumps(dict(facts), indent=2))
+        return
+    held = [counted(facts["records"], "record"), counted(facts["objects"], "object")]
+    held += [counted(len(facts["releases"]), "release"), *(f"environment {name}" for name in facts["environments"])]
+    click.echo(f"wrote {file}: {', '.join(held)}; {facts['bytes'] / _MEGABYTE:.1f} MB{', sealed' * facts['sealed']}")
+    if facts["fork"]:
+        click.echo(f"  a fork's run wrote it ({facts['fork']}): no other run will take it")
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@as_json
+@project
+def take(file: Path, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click passes flags so
+    """Take what another machine has computed from FILE.
+
+    Every digest is verified before anything is taken; of a damaged file nothing is. What is here already stays. Where
+    MLOPS_STATE_KEY is set, a file without the seal of that key is refused.
+
+    \b
+    Example:
+      mlops state import state.tar.gz && mlops run
+    """
+    from mlops.steps.state import take as read
+
+    facts = read(opened(root), file).facts
+    if as_json:
+        click.echo(json.dumps(dict(facts), indent=2))
+        return
+    new = [counted(facts["records"], "record"), counted(facts["objects"], "object")]
+    new += [counted(len(facts["releases"]), "release"), *(f"environment {name}" for name in facts["environments"])]
+    nothing = not (facts["records"] or facts["objects"] or facts["releases"] or facts["environments"])
+    took = "nothing new" if nothing else f"took {', '.join(new)}"
+    click.echo(f"{file}, written by {facts['by']}: {took}")
+    for sentence in facts["left"]:
+        click.echo(f"  {sentence}")
