@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from mlops.adapters import git
-from mlops.plan import Trees, affected
+from mlops.plan import Trees, affected, everything
 from mlops.workspace import open_workspace
 from tests import small
 
@@ -58,6 +58,7 @@ path = "data/events/*.csv"
 [tool.mlops.sources.made]
 function = "features.maker:rows"
 """
+AS_ANN = ("-c", "user.name=ann", "-c", "user.email=ann@example.com")
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def repository(tmp_path):
     for command in (
         ["init", "-q", "-b", "main"],
         ["add", "-A"],
-        ["-c", "user.name=ann", "-c", "user.email=ann@example.com", "commit", "-q", "-m", "first"],
+        [*AS_ANN, "commit", "-q", "-m", "first"],
     ):
         subprocess.run(["git", "-C", str(root), *command], check=True)
     return root
@@ -90,7 +91,7 @@ def planned(root):
     changed = git.changed_files(workspace.root, "main")
     with git.tree_of(workspace.root, "main") as base_root:
         trees = Trees(root=workspace.root, base_root=base_root, base="main", changed=changed)
-        return affected(workspace.catalog, workspace.config.sources, trees)
+        return affected(workspace.catalog, workspace.config, trees)
 
 
 def test_nothing_changed_affects_nothing(repository):
@@ -136,10 +137,82 @@ def test_a_change_of_a_model_affects_it_alone(repository):
     assert set(planned(repository).models) == {"growth_v1"}
 
 
-def test_a_change_of_the_settings_affects_every_model(repository):
+@pytest.mark.parametrize(
+    ("added", "models"),
+    [
+        ("[tool.ruff]\nline-length = 100\n", {}),
+        ('[tool.mlops]\nname = "other"\n', {}),
+        ("[tool.mlops.environments.staging]\nport = 3100\n", {}),
+        ("[tool.mlops.models.plain]\nmargin = 0.01\n", {}),
+        (
+            "[tool.mlops.models.churn]\nfloor = 0.5\nmargin = 0.02\n",
+            {"churn_v1": "changed: [tool.mlops.models.churn] floor, margin"},
+        ),
+        ("[tool.mlops.models.churn_v1]\nfloor = 0.5\n", {"churn_v1": "changed: [tool.mlops.models.churn_v1] floor"}),
+        ("[tool.mlops.models.churn_v2]\nfloor = 0.5\n", {}),
+        ('[tool.mlops.sources.unread]\npath = "u.csv"\n', {}),
+        ("[tool.pytest.ini_options]\nxfail_strict = true\n", "tool.pytest in pyproject.toml"),
+        ("[tool.mlops]\nseed = 7\n", "[tool.mlops] seed"),
+        ('[tool.mlops.severity]\n"schema.range" = "warn"\n', "[tool.mlops] severity"),
+        ("[tool.mlops.load]\nqps = 1\n", "[tool.mlops] load"),
+    ],
+)
+def test_a_setting_affects_whom_it_concerns(repository, added, models):
     with (repository / "pyproject.toml").open("a") as file:
-        file.write("[tool.mlops.models.churn]\nfloor = 0.5\n")
-    assert set(planned(repository).models) == {"churn_v1", "growth_v1", "plain_v1"}
+        file.write(added)
+    if isinstance(models, str):
+        models = dict.fromkeys(("churn_v1", "growth_v1", "plain_v1"), f"changed: {models}")
+    assert planned(repository).models == models
+
+
+def test_a_source_s_settings_affect_who_reads_it(repository):
+    small.edit(repository / "pyproject.toml", 'path = "data/orders.csv"', 'path = "data/orders.csv"\nmax_age = "1d"')
+    reason = "changed: [tool.mlops.sources.orders] max_age"
+    assert planned(repository).models == {"churn_v1": reason, "growth_v1": reason}
+
+
+def test_a_dependency_affects_every_model(repository):
+    small.edit(repository / "pyproject.toml", 'name = "shop"', 'name = "shop"\ndependencies = ["numpy>=2"]')
+    assert planned(repository).models.keys() == {"churn_v1", "growth_v1", "plain_v1"}
+
+
+def test_settings_that_could_not_be_read_before_affect_every_model(repository):
+    text = (repository / "pyproject.toml").read_text()
+    (repository / "pyproject.toml").write_text(text + "[tool.mlops.odd]\n")
+    subprocess.run(["git", "-C", str(repository), *AS_ANN, "commit", "-qam", "odd"], check=True)
+    (repository / "pyproject.toml").write_text(text)
+    assert planned(repository).models == dict.fromkeys(("churn_v1", "growth_v1", "plain_v1"), "changed: pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("file", "models"),
+    [
+        ("requirements.lock", {"churn_v1", "growth_v1", "plain_v1"}),
+        ("uv.lock", {"churn_v1", "growth_v1", "plain_v1"}),
+        ("tests/features/test_shop.py", {"churn_v1", "growth_v1", "plain_v1"}),
+        ("tests/model/test_shop.py", {"churn_v1", "growth_v1", "plain_v1"}),
+        ("tests/conftest.py", {"churn_v1", "growth_v1", "plain_v1"}),
+        ("tests/other/test_site.py", set()),
+        ("reviews/labels-churn_v1.csv", {"churn_v1"}),
+        (".github/workflows/main.yml", set()),
+    ],
+)
+def test_other_files_affect_whom_they_concern(repository, file, models):
+    small.write(repository, {file: "x\n"})
+    assert planned(repository).models.keys() == models
+
+
+def test_the_newest_affected_version_of_a_family_is_what_runs(repository):
+    with (repository / "models/churn.py").open("a") as file:
+        file.write('\n\n@model(source="made", label="left")\ndef plain_v10(X, y, params):\n    return None\n')
+    small.edit(repository / "features/maker.py", "return 1", "return 2")
+    plan = planned(repository)
+    assert set(plan.models) == {"plain_v1", "plain_v10"}
+    assert plan.needed == ("plain_v10",)
+    assert everything(open_workspace(repository).catalog, "asked for", ("plain_v1", "churn")).needed == (
+        "plain_v1",
+        "churn_v1",
+    )
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,11 @@ def who(root: Path) -> str:
         return "unknown"
 
 
+def knows(root: Path, commit: str) -> bool:
+    """Whether a commit is here, or history is cut off so that nobody can tell."""
+    return _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is not None or state(root).shallow
+
+
 def changed_files(root: Path, base: str) -> tuple[str, ...]:
     """Files (POSIX paths below `root`) that differ from where this branch left `base`, unsaved and new ones included.
 
@@ -83,7 +88,7 @@ def changed_files(root: Path, base: str) -> tuple[str, ...]:
         )
         raise UsageError(
             f"cannot tell what changed since {base!r}: {why}",
-            next_step="run `git fetch --unshallow` (in a workflow: fetch-depth: 0)"
+            next_step="run `git fetch --unshallow`; in a workflow give actions/checkout `fetch-depth: 0`"
             if here.shallow
             else "name a commit or branch that git knows: `mlops plan --base HEAD~1`"
             if here.known

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mlops.exhibits import Table
+from mlops.plan import Plan
 from mlops.reports.words import (
     MARKS,
     Shown,
@@ -63,6 +64,13 @@ def moved(record: Record) -> str:
     checks = record.verdict.findings if record.verdict else ()
     lines += [f"- **{word(one)}** {_code(one.check)}: {_cell(one.message)}" for one in checks]
     return "\n".join([*lines, ""])
+
+
+def planned(plan: Plan) -> str:
+    """What a change affects, and why."""
+    rows = [[_code(name).strip(), reason] for name, reason in {**plan.views, **plan.models}.items()]
+    rows += [[_code(name).strip(), "unchanged"] for name in plan.untouched]
+    return "\n".join([f"## {_cell(plan.sentence)}", "", *(_table(["", "why"], rows) if plan.models else []), ""])
 
 
 def stopped(message: str, next_step: str) -> str:
