@@ -34,20 +34,20 @@ _EXACT = 2.0**53
 def from_text(column: pa.ChunkedArray, name: str, source: Source, where: Where) -> pa.ChunkedArray:
     """A column of text as numbers, truth values or timestamps where all of it is that, else trimmed text."""
     if name in source.timestamps:
-        return timestamps(_trimmed(column), name, source.timestamps[name], where)
+        return timestamps(trimmed(column), name, source.timestamps[name], where)
     if name in source.text:
-        return _trimmed(column)
+        return trimmed(column)
     plain = _numbers(column, source)
     if plain is not None:
         return _without_missing(plain, source.missing)
-    trimmed = _trimmed(column)
-    found = _numbers(trimmed, source)
+    words = trimmed(column)
+    found = _numbers(words, source)
     if found is None:
-        found = _truth(trimmed)
+        found = _truth(words)
     if found is not None:
         return _without_missing(found, source.missing)
-    _refuse_mixed(trimmed, name, where)
-    return trimmed
+    _refuse_mixed(words, name, where)
+    return words
 
 
 def from_typed(column: pa.ChunkedArray, name: str, source: Source, where: Where) -> pa.ChunkedArray:
@@ -174,13 +174,14 @@ def _truth(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return compute.equal(compute.utf8_lower(column), "true")
 
 
-def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text without spaces around it; null where a word for "missing" stands."""
     import pyarrow as pa
     from pyarrow import compute
 
-    trimmed = compute.utf8_trim_whitespace(column)
-    missing = compute.is_in(trimmed, value_set=pa.array(MISSING))
-    return compute.if_else(missing, pa.scalar(None, pa.string()), trimmed)
+    words = compute.utf8_trim_whitespace(column)
+    missing = compute.is_in(words, value_set=pa.array(MISSING))
+    return compute.if_else(missing, pa.scalar(None, pa.string()), words)
 
 
 def _without_missing(column: pa.ChunkedArray, missing: tuple[str | float | int, ...]) -> pa.ChunkedArray:

@@ -16,7 +16,7 @@ import lzma
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ MISSING = (
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 16
+_BLOCK = 4 << 20
 _CORRUPT = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
@@ -58,33 +59,83 @@ def read_text(path: Path, shown: str, source: Source) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    csv.field_size_limit(1 << 30)
     with _explained(path, shown, source):
         layout = layout_of(path, shown, source)
-        options = arrow.ConvertOptions(
-            column_types=dict.fromkeys(layout.names, pa.string()),
-            null_values=[*MISSING, *(str(value) for value in source.missing)],
-            strings_can_be_null=True,
-        )
-        utf8 = codecs.lookup(source.encoding).name in ("utf-8", "utf-8-sig")
-        reading = arrow.ReadOptions(
-            column_names=list(layout.names), skip_rows=layout.above, encoding="utf8" if utf8 else source.encoding
-        )
-        parsing = arrow.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True)
         try:
             with open_binary(path, shown) as file:
-                table = arrow.read_csv(file, read_options=reading, parse_options=parsing, convert_options=options)
+                table = arrow.read_csv(file, **_options(layout, source))
         except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error):
                 return pa.table({name: pa.array([], pa.string()) for name in layout.names})
-            _refuse_encoding(path, shown, source)
-            _refuse_ragged(path, shown, source, layout)
-            raise GateFailed(
-                f"{shown} cannot be read as a table: {str(error)[:200]}",
-                next_step="open the file at that row and mend it",
-            ) from error
+            raise _unreadable(path, shown, source, layout, error) from error
         _refuse_open_quote(path, shown, source, layout, table)
         return table
+
+
+def stream_text(path: Path, shown: str, source: Source) -> Iterator[pa.Table]:
+    """The rows of `path` as `read_text` gives them, some megabytes at a time, whatever the file's size."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    with _explained(path, shown, source):
+        layout = layout_of(path, shown, source)
+        last: pa.Table | None = None
+        try:
+            with open_binary(path, shown) as file, arrow.open_csv(file, **_options(layout, source, _BLOCK)) as batches:
+                for batch in batches:
+                    last = pa.Table.from_batches([batch])
+                    yield last
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" not in str(error):
+                raise _unreadable(path, shown, source, layout, error) from error
+        if last is not None:
+            _refuse_open_quote(path, shown, source, layout, last)
+
+
+def lines_of(path: Path, source: Source, rows: Collection[int]) -> dict[int, int]:
+    """By row (from 0, the header not counted) the line (from 1) on which it begins; the file is read once."""
+    layout, found = layout_of(path, path.name, source), {}
+    last, furthest = layout.above, max(rows, default=-1)
+    with _rows(path, path.name, source, layout.delimiter) as lines:
+        next(lines, None)
+        for position, (line, _) in enumerate(lines):
+            if position > furthest:
+                break
+            if position in rows:
+                found[position] = last + 1 if line > last else line
+            last = line
+    return found
+
+
+def _options(layout: Layout, source: Source, block: int | None = None) -> dict[str, Any]:
+    """How Arrow reads a file in which every column is text."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    utf8 = codecs.lookup(source.encoding).name in ("utf-8", "utf-8-sig")
+    return {
+        "read_options": arrow.ReadOptions(
+            column_names=list(layout.names),
+            skip_rows=layout.above,
+            encoding="utf8" if utf8 else source.encoding,
+            block_size=block,
+        ),
+        "parse_options": arrow.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+        "convert_options": arrow.ConvertOptions(
+            column_types=dict.fromkeys(layout.names, pa.string()),
+            null_values=[*MISSING, *(str(value) for value in source.missing)],
+            strings_can_be_null=True,
+        ),
+    }
+
+
+def _unreadable(path: Path, shown: str, source: Source, layout: Layout, error: Exception) -> GateFailed:
+    """What is wrong with a file that Arrow refuses: raised where the place is found, else given."""
+    _refuse_encoding(path, shown, source)
+    _refuse_ragged(path, shown, source, layout)
+    return GateFailed(
+        f"{shown} cannot be read as a table: {str(error)[:200]}", next_step="open the file at that row and mend it"
+    )
 
 
 def layout_of(path: Path, shown: str, source: Source) -> Layout:
@@ -133,15 +184,7 @@ def encoding_of(path: Path) -> str:
 
 def line_of(path: Path, source: Source, row: int) -> int:
     """The line (from 1) of a file on which its `row` (from 0, the header not counted) begins."""
-    layout = layout_of(path, path.name, source)
-    last = layout.above
-    with _rows(path, path.name, source, layout.delimiter) as rows:
-        next(rows, None)
-        for position, (line, _) in enumerate(rows):
-            if position == row:
-                return last + 1 if line > last else line
-            last = line
-    return last
+    return lines_of(path, source, {row}).get(row, 0)
 
 
 @contextmanager
@@ -169,6 +212,7 @@ def _rows(
     path: Path, shown: str, source: Source, delimiter: str, *, strict: bool = False
 ) -> Iterator[Iterator[tuple[int, list[str]]]]:
     """Each non-empty row with the number of its last line."""
+    csv.field_size_limit(1 << 30)
     with open_binary(path, shown) as file, io.TextIOWrapper(file, encoding=source.encoding, newline="") as text:
         reader = csv.reader(text, delimiter=delimiter, strict=strict)
         yield ((reader.line_num, row) for row in reader if row)

@@ -51,13 +51,14 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what is written there takes its place durably, or is removed."""
+def replacing(path: Path, *, mark: str = "") -> Iterator[Path]:
+    """A temporary path beside `path`; what is written there takes its place durably, or is removed.
+
+    With a `mark` it always has the same name: who is killed and run again leaves nothing, if only one writes at a time.
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.parent / f".{path.name}.{mark}.tmp" if mark else _temporary(path)
         try:
             yield temporary
             sync(temporary)
@@ -65,6 +66,12 @@ def replacing(path: Path) -> Iterator[Path]:
             sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    return Path(name)
 
 
 @contextmanager

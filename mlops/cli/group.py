@@ -18,6 +18,7 @@ SUMMARIES = {
     "check-service": "Boot the bento and judge its answers and its speed.",
     "deploy": "Make a release live in an environment.",
     "serve": "Serve what is live in an environment.",
+    "predict": "Predict the rows of a file by a release.",
     "rollback": "Make the previous or a named release live again.",
     "drill": "Prove on a copy that an environment can be rolled back.",
     "override": 'Let a gate\'s "no" pass for a while, with a reason.',

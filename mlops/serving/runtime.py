@@ -108,14 +108,16 @@ class LoadedRelease:
         for one, function in zip(self.contract.computed, self._computed, strict=True):
             table[one.name] = compute(one, function, table, self._kinds)
 
-    def read_stored(self, rows: Sequence[Row], tell: Tell | None = None) -> list[dict[str, Any]]:
-        """The stored features of each row by short name, out of the online store; missing ones are None."""
+    def read_stored(
+        self, rows: Sequence[Row], tell: Tell | None = None, *, now: float | None = None
+    ) -> list[dict[str, Any]]:
+        """The stored features of each row by short name, as of `now` (None: this moment); missing ones are None."""
         found: list[dict[str, Any]] = [{} for _ in rows]
         if self._online is None:
             return found
-        now = time.time()
+        moment = time.time() if now is None else now
         for view, entity in dict.fromkeys((s.view, s.entity) for s in self.contract.stored):
-            values = self._online.read(view, [row[entity] for row in rows], now)
+            values = self._online.read(view, [row[entity] for row in rows], moment)
             if tell is not None:
                 missing, expired = sum(v is MISSING for v in values), sum(v is EXPIRED for v in values)
                 tell(view, len(values) - missing - expired, missing, expired)
