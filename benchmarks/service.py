@@ -72,6 +72,7 @@ def measure() -> list[Ratio]:
 
 def _servers(model: Model) -> list[Server]:
     row, rows = model.row, [model.row]
+    log = str(model.fast.parent / "decisions")
     python = sys.executable
     onnx = {
         "RIVAL_ONNX": str(model.onnx),
@@ -83,7 +84,10 @@ def _servers(model: Model) -> list[Server]:
     mlflow = [python, "-m", "mlflow", "models", "serve", "--env-manager", "local", "-w", "1", "-p", "{port}"]
     ours = [*bento, "mlops.serving.service:Service"]
     return [
-        Server("mlops, ONNX", ours, "/predict", row, {"MLOPS_RELEASE": str(model.fast)}),
+        Server("mlops, ONNX", ours, "/predict", row, {"MLOPS_RELEASE": str(model.fast), "MLOPS_DECISIONS": ""}),
+        Server(
+            "mlops, decision log", ours, "/predict", row, {"MLOPS_RELEASE": str(model.fast), "MLOPS_DECISIONS": log}
+        ),
         Server("bare ASGI, ONNX", [*uvicorn, "benchmarks.rivals.bare_asgi:app"], "/", row, onnx),
         Server("FastAPI, ONNX", [*uvicorn, "benchmarks.rivals.with_fastapi:app"], "/predict", row, onnx),
         Server("BentoML typed, ONNX", [*bento, "benchmarks.rivals.bento_typed:Typed"], "/predict", {"row": row}, onnx),
@@ -204,6 +208,7 @@ def _ratios(found: Mapping[str, Measured]) -> list[Ratio]:
         ("mlops, ONNX", "mlflow models serve", 8, 1 / 40),
         ("mlops, ONNX", "BentoML typed, ONNX", 8, 1 / 4),
         ("mlops, ONNX", "bare ASGI, ONNX", 8, 2.0),
+        ("mlops, decision log", "mlops, ONNX", 8, 1.2),
         ("mlops, skops", "BentoML, pandas", 8, 1 / 3),
         ("mlops, skops", "BentoML, pandas", 1, 1.0),
     ]
@@ -219,6 +224,6 @@ def _ratios(found: Mapping[str, Measured]) -> list[Ratio]:
         for ours, rival, connections, goal in wanted
     ]
     # A few MiB settle in the first seconds; a leak would go on.
-    memory = found["mlops, ONNX"].memory
+    memory = found["mlops, decision log"].memory
     middle = memory[len(memory) // 2]
     return [*made, Ratio("27", "memory after the load / in its middle", memory[-1], middle, 1.05, unit="MiB")]

@@ -20,6 +20,7 @@ Share = Annotated[float, Meta(gt=0, lt=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Duration = Annotated[str, Meta(pattern=r"^\s*\d+(\.\d+)?\s*[smhdw]\s*$")]
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +100,15 @@ class Kubernetes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seconds: Positive = 300.0  # for a release to become ready
 
 
+class Decisions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a local environment keeps of its answers."""
+
+    log: bool = True
+    keep: Duration = "30d"  # what is older is removed
+    close: Duration = "10m"  # after which a segment becomes a Parquet file; sooner when it is large
+    omit: tuple[str, ...] = ()  # fields of the request, and columns of the model, that are not written
+
+
 class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named place that runs releases."""
 
@@ -109,6 +119,7 @@ class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     token_env: str | None = None  # variable that holds the token which requests must bear
     keep: Count = 5  # releases that stay servable for a rollback
     dirty: Literal["auto", "allow", "refuse"] = "auto"  # what unsaved changes made; auto: only here, not in production
+    decisions: Decisions = Decisions()
     command: Command = Command()
     kubernetes: Kubernetes = Kubernetes()
 

@@ -73,7 +73,12 @@ def on_trial(bento: Path, place: Path) -> Iterator[Trial]:
         target=str(bento.resolve()),
         port=bentoserver.free_port(),
         home=place / "bentoml",
-        variables={"MLOPS_ONLINE": str(online), "MLOPS_BODY_BYTES": str(Limits().body_bytes), "MLOPS_WORKERS": "1"},
+        variables={
+            "MLOPS_ONLINE": str(online),
+            "MLOPS_BODY_BYTES": str(Limits().body_bytes),
+            "MLOPS_WORKERS": "1",
+            "MLOPS_DECISIONS": "",
+        },
     )
     started = time.monotonic()
     with bentoserver.running(serving, log=log) as server:

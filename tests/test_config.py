@@ -44,6 +44,11 @@ def test_a_whole_configuration_is_read_into_frozen_values(tmp_path):
         ("[tool.mlops.models.fraud]\n\nmargin = -1\n", 3, "> 0.0"),
         ('[tool.mlops.sources.a]\npath="a.csv"\n[tool.mlops.sources.t]\npath = 3\n', 4, "Expected `str | null`"),
         ("[tool.mlops.environments.staging]\nport = 99999\n", 2, "<= 65535"),
+        (
+            '[tool.mlops.environments.staging]\nport = 1\ndecisions = { keep = "a month" }\n',
+            3,
+            "decisions.keep: Expected",
+        ),
         ('[tool.mlops.tests]\nmodels = ["a"]\n', 2, "did you mean 'model'?"),
         ('[tool.mlops.tests]\nmodel = "a"\n', 2, "tests.model: Expected"),
         ("[tool.mlops.sources.t]\n", 1, "one of path, query or function (found: none)"),

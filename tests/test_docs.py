@@ -47,6 +47,7 @@ STRUCTS = {
     "[tool.mlops.models.NAME]": config.ModelSettings,
     "[tool.mlops.models.NAME.fairness]": config.Fairness,
     "[tool.mlops.environments.NAME]": config.Environment,
+    "[tool.mlops.environments.NAME.decisions]": config.Decisions,
     "[tool.mlops.environments.NAME.command]": config.Command,
     "[tool.mlops.environments.NAME.kubernetes]": config.Kubernetes,
     "[tool.mlops.load]": config.Load,

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -64,16 +64,17 @@ class Front:
         token: str | None = None,
         limits: Limits | None = None,
         leaving: Leaving | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._inner = inner
         self._host = host
         self._token = f"Bearer {token}".encode() if token else None
         self._limits = limits or Limits()
         self._leaving = leaving or Leaving(0)
-        self._metrics = Metrics()
+        self._metrics = metrics or Metrics()
+        host.tell_decisions(self._metrics.decided)
         self._beside = Batcher(self._metrics.found)
-        # A worker's own beginning and a number: as unique as a random one, and costs no call to the system.
-        self._ids = map((os.urandom(8).hex() + "%016x").__mod__, count(1))
+        self._ids = new_ids()
         self._pages: dict[str, Callable[[Scope], Page]] = {
             "/": self._page,
             "/contract": self._contract,
@@ -141,10 +142,11 @@ class Front:
     async def _answered(self, release: LoadedRelease, body: bytes, request_id: str, kind: bytes) -> tuple[bytes, int]:
         decoded = release.decoder.decode(body)
         if release.slow or len(decoded.rows) > _ROWS_IN_LOOP:
-            answers = await self._beside.answer(release, decoded.rows)
+            decided = await self._beside.answer(release, decoded.rows)
         else:
-            answers = release.answer(decoded.rows, None, self._metrics.found)
-        self._host.told(release, body, answers)
+            decided = release.decide(decoded.rows, None, self._metrics.found)
+        self._host.told(release, body, decided, request_id)
+        answers = decided.answers
         for answer in answers:
             answer["request_id"] = request_id
         if kind == arrow.MEDIA:
@@ -204,6 +206,14 @@ class Front:
         if not self._host.ready or self._leaving.begun:
             return 503, b'{"ready":false}', _JSON
         return 200, _encode({"ready": True, "release": self._host.live.release}), _JSON
+
+
+def new_ids() -> Iterator[str]:
+    """Ids for requests that bring none: a beginning of its own and a number.
+
+    They are as unique as random ones, and cost no call to the system.
+    """
+    return map((os.urandom(8).hex() + "%016x").__mod__, count(1))
 
 
 async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes:

@@ -11,13 +11,11 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
 
 from mlops.serving.refusal import Refused
 from mlops.serving.requests import Row
-from mlops.serving.runtime import LoadedRelease, Tell
-
-Answers = list[dict[str, Any]]
+from mlops.serving.runtime import Decided, LoadedRelease, Tell
 
 MOST_TOGETHER = 256
 """Rows in one shared call; a request with more is computed alone."""
@@ -29,7 +27,7 @@ MOST_WAITING = 4096
 class _Waiting:
     release: LoadedRelease
     rows: Sequence[Row]
-    answers: asyncio.Future[Answers]
+    answers: asyncio.Future[Decided]
 
 
 class Batcher:
@@ -41,11 +39,11 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._computing = False
 
-    async def answer(self, release: LoadedRelease, rows: Sequence[Row]) -> Answers:
-        """What `release.answer` gives for these rows; raises what it raises, and Refused (503) if overloaded."""
+    async def answer(self, release: LoadedRelease, rows: Sequence[Row]) -> Decided:
+        """What `release.decide` gives for these rows; raises what it raises, and Refused (503) if overloaded."""
         if len(self._waiting) >= MOST_WAITING:
             raise Refused(503, f"{MOST_WAITING} requests are waiting already; try again later")
-        answers: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        answers: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(release, rows, answers))
         if not self._computing:
             self._next()
@@ -59,7 +57,7 @@ class Batcher:
             done = loop.run_in_executor(self._thread, _computed, together, self._tell)
             done.add_done_callback(lambda outcomes: self._deliver(together, outcomes))
 
-    def _deliver(self, together: Sequence[_Waiting], outcomes: asyncio.Future[list[Answers | Exception]]) -> None:
+    def _deliver(self, together: Sequence[_Waiting], outcomes: asyncio.Future[list[Decided | Exception]]) -> None:
         self._next()  # first, so that the thread works while the answers are written
         for one, outcome in zip(together, outcomes.result(), strict=True):
             if one.answers.done():  # whoever asked has gone
@@ -84,21 +82,22 @@ def _together(waiting: deque[_Waiting]) -> list[_Waiting]:
     return taken
 
 
-def _computed(together: Sequence[_Waiting], tell: Tell) -> list[Answers | Exception]:
+def _computed(together: Sequence[_Waiting], tell: Tell) -> list[Decided | Exception]:
     """For each its answers, or why it has none; what fails together is computed one by one, to spoil no other."""
     release = together[0].release
     try:
-        answers = release.answer([row for one in together for row in one.rows], None, tell)
+        decided = release.decide([row for one in together for row in one.rows], None, tell)
     except Exception as error:  # noqa: BLE001  # given to whoever asked
         if len(together) == 1:
             return [error]
         return [_alone(release, one.rows) for one in together]
-    given = iter(answers)
-    return [[next(given) for _ in one.rows] for one in together]
+    ends = list(accumulate(len(one.rows) for one in together))
+    starts = [0, *ends[:-1]]
+    return [Decided(decided.answers[s:e], decided.table, s) for s, e in zip(starts, ends, strict=True)]
 
 
-def _alone(release: LoadedRelease, rows: Sequence[Row]) -> Answers | Exception:
+def _alone(release: LoadedRelease, rows: Sequence[Row]) -> Decided | Exception:
     try:
-        return release.answer(rows)
+        return release.decide(rows)
     except Exception as error:  # noqa: BLE001  # as above
         return error

@@ -13,15 +13,15 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mlops.errors import DeploymentFailed, MlopsError
 from mlops.release import MANIFEST, PAYLOAD
+from mlops.serving.decisions import FOLDER_VARIABLE, Arm, DecisionLog, Tell, settings
 from mlops.serving.integrity import read_manifest
 from mlops.serving.pointer import POINTER, Ack, Pointer, being_a_worker, read_pointer, write_ack
-from mlops.serving.runtime import LoadedRelease, load_payload, load_release
+from mlops.serving.runtime import Decided, LoadedRelease, load_payload, load_release
 from mlops.serving.trying import Trying
 
 POINTER_VARIABLE, RELEASES_VARIABLE = "MLOPS_POINTER", "MLOPS_RELEASES"
@@ -39,8 +39,11 @@ class Host:
     This one holds the release of a bento that runs alone.
     """
 
-    def __init__(self, payload: Path, online: Path | None, name: str = "") -> None:
+    def __init__(
+        self, payload: Path, online: Path | None, name: str = "", *, decisions: DecisionLog | None = None
+    ) -> None:
         self._name = name
+        self._decisions = decisions
         self._payload = payload
         self._online = online
         self._live: LoadedRelease | None = None
@@ -64,11 +67,29 @@ class Host:
     def note(self, release: LoadedRelease, status: int, seconds: float, *, finite: bool = True) -> None:
         """Hear how a request to a release ended; `finite` is False where its model gave no finite number."""
 
-    def told(self, release: LoadedRelease, body: bytes, answers: Sequence[Mapping[str, Any]]) -> None:
+    def told(self, release: LoadedRelease, body: bytes, decided: Decided, request_id: str) -> None:  # noqa: ARG002
         """Hear what a release answers, before `note` hears how that ended."""
+        self.log(release, "live", request_id, decided)
+
+    def log(self, release: LoadedRelease, arm: Arm, request_id: str, decided: Decided) -> None:
+        """Put what was answered into the decision log, where there is one."""
+        if self._decisions is not None:
+            self._decisions.add(release, arm, request_id, decided)
+
+    def tell_decisions(self, tell: Tell) -> None:
+        """Whom the decision log tells how many decisions it has written and dropped."""
+        if self._decisions is not None:
+            self._decisions.tell = tell
 
     def load(self) -> None:
         """Load and self-check the release that is to serve; raises what stands in the way."""
+        self._load()
+        if self._decisions is not None:
+            self._decisions.start()
+        else:
+            _logger.warning("decisions are not logged: %s names no folder", FOLDER_VARIABLE)
+
+    def _load(self) -> None:
         # The manifest lies beside the bento where it was made; a container holds the bento only.
         source = self._payload.parent
         folder = source.parent.parent
@@ -81,14 +102,18 @@ class Host:
         """Nothing to follow."""
 
     async def stop(self) -> None:
-        """Nothing to end."""
+        """End in order: what was decided is written."""
+        if self._decisions is not None:
+            await asyncio.to_thread(self._decisions.stop)
 
 
 class FollowingHost(Host):
     """Holds the releases that an environment's pointer names, and follows it from `watch` to `stop`."""
 
-    def __init__(self, pointer: Path, releases: Path, online: Path | None) -> None:
-        super().__init__(pointer, online)
+    def __init__(
+        self, pointer: Path, releases: Path, online: Path | None, *, decisions: DecisionLog | None = None
+    ) -> None:
+        super().__init__(pointer, online, decisions=decisions)
         self._pointer = pointer
         self._releases = releases
         self._warm: dict[str, LoadedRelease] = {}
@@ -96,7 +121,7 @@ class FollowingHost(Host):
         self._watch: asyncio.Task[None] | None = None
         self._exits = contextlib.ExitStack()
         self._error = ""
-        self._trying = Trying(pointer, lambda release: load_release(releases, release, online))
+        self._trying = Trying(pointer, lambda release: load_release(releases, release, online), self.log)
 
     def chosen(self, body: bytes, request_id: str) -> LoadedRelease:
         """The live release, or the canary for its share of the entities."""
@@ -107,13 +132,13 @@ class FollowingHost(Host):
         if self._trying.canary is not None:
             self._trying.note(release, status, seconds, finite=finite)
 
-    def told(self, release: LoadedRelease, body: bytes, answers: Sequence[Mapping[str, Any]]) -> None:
+    def told(self, release: LoadedRelease, body: bytes, decided: Decided, request_id: str) -> None:
         """Count the prediction while a canary is on, and let the shadow be asked too."""
+        self.log(release, "canary" if release is self._trying.canary else "live", request_id, decided)
         if self._trying.busy:
-            self._trying.told(release, body, answers)
+            self._trying.told(release, body, decided, request_id)
 
-    def load(self) -> None:
-        """Load and self-check the live release; raises what stands in the way."""
+    def _load(self) -> None:
         self._exits.enter_context(being_a_worker(self._pointer))
         pointer = read_pointer(self._pointer)
         if pointer is None:
@@ -135,6 +160,7 @@ class FollowingHost(Host):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
         self._trying.stop()
+        await super().stop()
         self._exits.close()
 
     async def _keep_looking(self) -> None:
@@ -226,8 +252,10 @@ class FollowingHost(Host):
 def host(variables: Mapping[str, str], working_directory: Path) -> Host:
     """The host that the environment's variables ask for; a bento alone has its release in `release/`."""
     online = Path(variables[ONLINE_VARIABLE]) if variables.get(ONLINE_VARIABLE) else None
+    wanted = settings(variables)
+    decisions = DecisionLog(wanted) if wanted is not None else None
     pointer = variables.get(POINTER_VARIABLE)
     if pointer:
-        return FollowingHost(Path(pointer), Path(variables[RELEASES_VARIABLE]), online)
+        return FollowingHost(Path(pointer), Path(variables[RELEASES_VARIABLE]), online, decisions=decisions)
     payload = Path(variables.get(PAYLOAD_VARIABLE) or working_directory / "release")
-    return Host(payload, online, variables.get(NAME_VARIABLE, ""))
+    return Host(payload, online, variables.get(NAME_VARIABLE, ""), decisions=decisions)

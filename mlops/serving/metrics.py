@@ -29,6 +29,12 @@ class Metrics:
             ["view", "outcome"],
             registry=registry,
         )
+        self._decided = Counter(
+            "mlops_decisions",
+            "Predicted rows that the decision log has written, and dropped",
+            ["release", "outcome"],
+            registry=registry,
+        )
         self._of = cache(self._children)
         self._reads_of = cache(self._reads)
 
@@ -45,6 +51,10 @@ class Metrics:
         for counter, count in zip(self._reads_of(view), (hits, missing, expired), strict=True):
             if count:
                 counter.inc(count)
+
+    def decided(self, release: str, outcome: str, rows: int) -> None:
+        """Note what became of decisions: `written` to the log, or `dropped`."""
+        self._decided.labels(release, outcome).inc(rows)
 
     def text(self) -> bytes:
         """All of it as Prometheus reads it."""

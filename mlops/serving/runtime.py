@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,6 +35,17 @@ Stored = Sequence[Mapping[str, Any]]
 
 Tell = Callable[[str, int, int, int], None]
 """Called with a view and how many of its values a request found, missed, and found too old."""
+
+
+class Decided(NamedTuple):
+    """Answers, one for each row, and the table that they were computed from: these rows of it begin at `start`.
+
+    The table has the request's fields, the stored features as they were read, and those on demand.
+    """
+
+    answers: list[dict[str, Any]]
+    table: Table
+    start: int = 0
 
 
 class LoadedRelease:
@@ -69,11 +80,15 @@ class LoadedRelease:
         `stored` stands in for the online store; `tell` hears what was found there.
         Raises Refused (422) when the model gives no finite number.
         """
+        return self.decide(rows, stored, tell).answers
+
+    def decide(self, rows: Sequence[Row], stored: Stored | None = None, tell: Tell | None = None) -> Decided:
+        """The answers as `answer` gives them, with all that the model was given."""
         table: Table = request_columns(rows, self.contract)
         if self.contract.stored:
             values = self.read_stored(rows, tell) if stored is None else stored
             table.update(stored_columns(values, self.contract))
-        return self._encode(self._predict(table), self.contract, self.release)
+        return Decided(self._encode(self._predict(table), self.contract, self.release), table)
 
     def predict_table(self, frame: pd.DataFrame) -> Prediction:
         """What the model says of many rows at once; `frame` has the request's fields and the stored features."""

@@ -17,7 +17,9 @@ BentoML's metrics, access log and tracing cost more than the prediction, so they
 
 from __future__ import annotations
 
+import gc
 import os
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,10 @@ from typing import Any
 import bentoml
 from bentoml.exceptions import BentoMLException
 
-from mlops.serving.app import AsgiApp, Front, Limits, Receive, Scope, Send
+from mlops.serving.app import AsgiApp, Front, Limits, Receive, Scope, Send, new_ids
 from mlops.serving.host import host
 from mlops.serving.leaving import DRAIN_VARIABLE, Leaving
+from mlops.serving.metrics import Metrics
 from mlops.serving.refusal import Refused
 
 # A few rows are too little work for a team of threads: it costs more than it brings, and workers use all cores anyway.
@@ -37,6 +40,7 @@ TOKEN_VARIABLE, BODY_VARIABLE = "MLOPS_TOKEN", "MLOPS_BODY_BYTES"
 
 _host = host(os.environ, Path.cwd())
 _leaving = Leaving(float(os.environ.get(DRAIN_VARIABLE) or 0))
+_ids = new_ids()
 
 
 class _Refused(BentoMLException):  # type: ignore[misc]  # BentoML has no type hints that mypy may follow
@@ -58,6 +62,9 @@ class Service:
 
     def __init__(self) -> None:
         _host.load()
+        # What is loaded stays. What waits for the decision log would make the collector look through all of it.
+        gc.collect()
+        gc.freeze()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # as above
     async def follow(self) -> None:
@@ -75,15 +82,24 @@ class Service:
         """One answer for each row; the rows are held to the same contract as those of /predict."""
         release = _host.live
         try:
-            return release.answer(release.decoder.convert(rows))
+            decided = release.decide(release.decoder.convert(rows))
         except Refused as refused:
             raise _Refused(refused.reason) from None
+        request_id = next(_ids)
+        _host.log(release, "live", request_id, decided)
+        return [{**answer, "request_id": request_id} for answer in decided.answers]
 
 
 def _front(app: AsgiApp) -> Front:
     limits = Limits(body_bytes=int(os.environ.get(BODY_VARIABLE, str(Limits().body_bytes))))
     token = os.environ.get(TOKEN_VARIABLE) or None
-    return Front(app, host=_host, token=token, limits=limits, leaving=_leaving)
+    return Front(app, host=_host, token=token, limits=limits, leaving=_leaving, metrics=_metrics())
+
+
+@cache
+def _metrics() -> Metrics:
+    """One for both places of the front: made in the worker, where BentoML has said where counts go."""
+    return Metrics()
 
 
 class _Guard:

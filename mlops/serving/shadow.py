@@ -6,10 +6,10 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mlops.serving.runtime import LoadedRelease
+from mlops.serving.runtime import Decided, LoadedRelease
 from mlops.serving.tally import Compared
 
 _WAITING = 256  # requests; what comes beyond is missed, and counted
@@ -21,22 +21,26 @@ Answers = Sequence[Mapping[str, Any]]
 
 
 class Shadow:
-    """Asks `release` in a thread of its own until `stop`; `compared` counts what came of it."""
+    """Asks `release` in a thread of its own until `stop`; `compared` counts what came of it.
 
-    def __init__(self, release: LoadedRelease) -> None:
+    `tell` hears each answer, and the id of the request.
+    """
+
+    def __init__(self, release: LoadedRelease, tell: Callable[[Decided, str], None] = lambda *_: None) -> None:
         self.release = release
+        self._tell = tell
         self.compared = Compared()
-        self._waiting: queue.Queue[tuple[bytes, Answers] | None] = queue.Queue(_WAITING)
+        self._waiting: queue.Queue[tuple[bytes, Answers, str] | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
-    def offer(self, body: bytes, answers: Answers) -> None:
+    def offer(self, body: bytes, answers: Answers, request_id: str = "") -> None:
         """Let the shadow be asked too, when its turn comes; never waits."""
         if len(answers) > _ROWS or self._waiting.full():
             self.compared.missed += 1
             return
         with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait((body, answers))
+            self._waiting.put_nowait((body, answers, request_id))
 
     def stop(self) -> None:
         """Ask nothing more."""
@@ -51,8 +55,9 @@ class Shadow:
     def _run(self) -> None:
         while (asked := self._waiting.get()) is not None:
             try:
-                said = self.release.answer(self.release.decoder.decode(asked[0]).rows)
-                self._compare(asked[1], said)
+                said = self.release.decide(self.release.decoder.decode(asked[0]).rows)
+                self._compare(asked[1], said.answers)
+                self._tell(said, asked[2])
             except Exception as error:  # noqa: BLE001 - whatever a shadow raises, it is a failure to count
                 self.compared.failed += 1
                 _logger.warning("the shadow %s failed: %s", self.release.release, error)

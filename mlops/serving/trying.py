@@ -9,28 +9,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mlops.errors import MlopsError
+from mlops.serving.decisions import Arm
 from mlops.serving.pointer import Pointer, Tried
 from mlops.serving.refusal import Refused
-from mlops.serving.runtime import LoadedRelease
+from mlops.serving.runtime import Decided, LoadedRelease
 from mlops.serving.shadow import Shadow
 from mlops.serving.tally import Tally, save
 
 _SAVE_EVERY = 0.5  # seconds
 
 Load = Callable[[str], LoadedRelease]
+Tell = Callable[[LoadedRelease, Arm, str, Decided], None]
+"""Called with a release, its part in the trial, the request's id and what was answered."""
 
 
 class Trying:
     """What a worker holds on trial. `canary` is the one that answers, None where there is none or it is not loaded."""
 
-    def __init__(self, folder: Path, load: Load) -> None:
+    def __init__(self, folder: Path, load: Load, tell: Tell = lambda *_: None) -> None:
         self._folder = folder
         self._load = load
+        self._tell = tell
         self.canary: LoadedRelease | None = None
         self.refused: dict[str, str] = {}
         self._shadow: Shadow | None = None
@@ -59,12 +62,12 @@ class Trying:
             return live
         return canary if lot(order.release, _key(live, body) or request_id) < order.share else live
 
-    def told(self, release: LoadedRelease, body: bytes, answers: Sequence[Mapping[str, Any]]) -> None:
+    def told(self, release: LoadedRelease, body: bytes, decided: Decided, request_id: str) -> None:
         """Count the prediction of the first row; let the shadow be asked what the live release was asked."""
         if self.canary is not None:
-            self._tally.of(release.release).told(answers[0])
+            self._tally.of(release.release).told(decided.answers[0])
         if self._shadow is not None and release is not self.canary:
-            self._shadow.offer(body, [dict(answer) for answer in answers])
+            self._shadow.offer(body, [dict(answer) for answer in decided.answers], request_id)
 
     def note(self, release: LoadedRelease, status: int, seconds: float, *, finite: bool) -> None:
         """Count how one request ended."""
@@ -122,7 +125,9 @@ class Trying:
             self.canary = self._loaded.get(order.release)
         shadow = pointer.shadow
         if shadow is not None and shadow.release in self._loaded and self._shadow is None:
-            self._shadow, self._shadow_order = Shadow(self._loaded[shadow.release]), shadow
+            asked = self._loaded[shadow.release]
+            self._shadow = Shadow(asked, lambda said, request_id: self._tell(asked, "shadow", request_id, said))
+            self._shadow_order = shadow
             self._beside = Tally(shadow=self._shadow.compared)
 
     def _save(self) -> None:

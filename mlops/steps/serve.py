@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters import bentoserver
 from mlops.config import Environment
 from mlops.errors import NothingToDo, OutsideError, UsageError
+from mlops.serving import decisions
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import forget_dead_workers, read_acks, read_pointer
 from mlops.targets import chosen
@@ -118,9 +119,21 @@ def _serving(settings: Environment, target: LocalTarget, folder: Path, port: int
                 next_step=f"set it: export {settings.token_env}=…",
             )
         variables["MLOPS_TOKEN"] = token
+    variables |= logging_variables(settings, folder)
     return bentoserver.Serving(
         target=SERVICE, port=port, host=settings.host, home=folder / "bentoml", variables=variables
     )
+
+
+def logging_variables(settings: Environment, folder: Path) -> dict[str, str]:
+    """Variables that name the decision log; what this process was given by chance must not stand in for them."""
+    wanted = settings.decisions
+    return {
+        decisions.FOLDER_VARIABLE: str(folder / decisions.FOLDER) if wanted.log else "",
+        decisions.KEEP_VARIABLE: wanted.keep,
+        decisions.CLOSE_VARIABLE: wanted.close,
+        decisions.OMIT_VARIABLE: ",".join(wanted.omit),
+    }
 
 
 @contextmanager

@@ -50,6 +50,7 @@ def served_copy(original: LocalTarget, family: str, pointer: Pointer, folder: Pa
             "MLOPS_POINTER": str(place),
             "MLOPS_RELEASES": str(target.releases),
             "MLOPS_ONLINE": str(target.online),
+            "MLOPS_DECISIONS": "",
             "MLOPS_WORKERS": str(workers),
         },
     )

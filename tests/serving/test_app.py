@@ -134,7 +134,7 @@ def test_a_fault_of_the_release_is_a_500_without_its_words(host, monkeypatch):
     def broken(*_):
         raise RuntimeError("secret path")
 
-    monkeypatch.setattr(host.live, "answer", broken)
+    monkeypatch.setattr(host.live, "decide", broken)
     status, _, body = call(Front(inner, host=host), "POST", "/predict", GOOD)
     assert status == 500
     assert b"secret" not in body

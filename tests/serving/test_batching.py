@@ -8,6 +8,7 @@ import pytest
 from mlops.serving import batching
 from mlops.serving.batching import Batcher
 from mlops.serving.refusal import Refused
+from mlops.serving.runtime import Decided
 
 
 class Release:
@@ -18,13 +19,13 @@ class Release:
         self.gate = threading.Event()
         self.gate.set()
 
-    def answer(self, rows, stored=None, tell=None):
+    def decide(self, rows, stored=None, tell=None):
         self.gate.wait(10)
         self.calls.append(len(rows))
         for place, row in enumerate(rows):
             if row["x"] is None:
                 raise Refused(422, "no finite number", row=place)
-        return [{"prediction": row["x"] * 2} for row in rows]
+        return Decided([{"prediction": row["x"] * 2} for row in rows], {"x": [row["x"] for row in rows]})
 
 
 @pytest.fixture
@@ -54,14 +55,15 @@ async def while_one_is_computed(release, *requests, batcher=None):
 
 
 def test_a_request_alone_is_computed_at_once(release):
-    assert asyncio.run(Batcher(told).answer(release, rows(1, 2))) == [{"prediction": 2}, {"prediction": 4}]
+    assert asyncio.run(Batcher(told).answer(release, rows(1, 2))).answers == [{"prediction": 2}, {"prediction": 4}]
     assert release.calls == [2]
 
 
 def test_requests_that_wait_are_computed_together_and_each_gets_its_own(release):
     asked = [(release, rows(n, n + 100)) for n in range(5)]
     answers = asyncio.run(while_one_is_computed(release, *asked))
-    assert answers == [[{"prediction": 2 * n}, {"prediction": 2 * n + 200}] for n in range(5)]
+    assert [one.answers for one in answers] == [[{"prediction": 2 * n}, {"prediction": 2 * n + 200}] for n in range(5)]
+    assert [one.table["x"][one.start :][:2] for one in answers] == [[n, n + 100] for n in range(5)]
     assert release.calls == [1, 10]
 
 
@@ -69,8 +71,8 @@ def test_one_that_cannot_be_answered_does_not_spoil_the_others(release):
     answers = asyncio.run(
         while_one_is_computed(release, (release, rows(1)), (release, rows(5, None)), (release, rows(2)))
     )
-    assert answers[0] == [{"prediction": 2}]
-    assert answers[2] == [{"prediction": 4}]
+    assert answers[0].answers == [{"prediction": 2}]
+    assert answers[2].answers == [{"prediction": 4}]
     assert (answers[1].status, answers[1].row) == (422, 1)
 
 
@@ -79,7 +81,7 @@ def test_each_release_is_asked_its_own_requests_in_the_order_they_came(release):
     answers = asyncio.run(
         while_one_is_computed(release, (release, rows(1)), (other, rows(2)), (other, rows(3)), (release, rows(4)))
     )
-    assert [one[0]["prediction"] for one in answers] == [2, 4, 6, 8]
+    assert [one.answers[0]["prediction"] for one in answers] == [2, 4, 6, 8]
     assert release.calls == [1, 1, 1]
     assert other.calls == [2]
 
@@ -105,7 +107,7 @@ def test_who_has_gone_is_not_computed(release):
         await first
         return await batcher.answer(release, rows(7))
 
-    assert asyncio.run(gone()) == [{"prediction": 14}]
+    assert asyncio.run(gone()).answers == [{"prediction": 14}]
     assert release.calls == [1, 1]
 
 
@@ -113,4 +115,4 @@ def test_more_than_may_wait_are_told_to_come_back(release, monkeypatch):
     monkeypatch.setattr(batching, "MOST_WAITING", 3)
     outcomes = asyncio.run(while_one_is_computed(release, *[(release, rows(1))] * 5))
     assert [one.status for one in outcomes if isinstance(one, Refused)] == [503, 503]
-    assert [one[0]["prediction"] for one in outcomes[:3]] == [2, 2, 2]
+    assert [one.answers[0]["prediction"] for one in outcomes[:3]] == [2, 2, 2]

@@ -129,7 +129,7 @@ def test_both_arms_are_counted_and_left_in_a_file(following, made, tmp_path):
         await until(lambda: held(tmp_path, made.second))
         for customer in range(40):
             release = following.chosen(body(customer), "x")
-            following.told(release, body(customer), release.answer(release.decoder.decode(body(customer)).rows))
+            following.told(release, body(customer), release.decide(release.decoder.decode(body(customer)).rows), "x")
             following.note(release, 200, 0.004)
         following.note(following.live, 500, 0.1)
         await until(lambda: total(read_tallies(tmp_path, "t1"), made.first).errors == 1)
@@ -152,7 +152,7 @@ def test_a_shadow_is_asked_the_same_and_answers_nobody(following, made, tmp_path
         assert set(chosen(following).values()) == {made.first}
         for customer in range(3):
             release = following.live
-            following.told(release, body(customer), release.answer(release.decoder.decode(body(customer)).rows))
+            following.told(release, body(customer), release.decide(release.decoder.decode(body(customer)).rows), "x")
         await until(lambda: [one.shadow.asked for one in read_tallies(tmp_path, "s1")] == [3])
         (tally,) = read_tallies(tmp_path, "s1")
         assert tally.shadow.failed == 0
@@ -168,11 +168,11 @@ def test_a_shadow_that_is_too_slow_misses_requests_and_holds_up_nobody(made):
         def __init__(self, honest):
             self.decoder = honest.decoder
 
-        def answer(self, rows):
+        def decide(self, rows):
             time.sleep(0.05)
-            return [{"prediction": 1.0} for _ in rows]
+            return Decided([{"prediction": 1.0} for _ in rows], {})
 
-    from mlops.serving.runtime import load_release
+    from mlops.serving.runtime import Decided, load_release
 
     shadow = Shadow(Slow(load_release(made.releases, made.plain, None)))
     started = time.monotonic()

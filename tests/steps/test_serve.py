@@ -8,13 +8,17 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 
 from mlops.adapters import bentoserver
+from mlops.config import Decisions, Environment
+from mlops.decisions import read
 from mlops.errors import DeploymentFailed, NothingToDo, OutsideError, UsageError
+from mlops.serving.decisions import Settings, settings
 from mlops.steps.deploy import deploy
-from mlops.steps.serve import serve, unit
+from mlops.steps.serve import logging_variables, serve, unit
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 
@@ -101,6 +105,18 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(project, live, 
     assert not bentoserver.ready("127.0.0.1", port, timeout=0.2)
     assert not (project.environments / "staging" / "fraud" / "server.json").exists()
     assert not list((project.environments / "staging" / "fraud" / "workers").iterdir())
+    decided = read(project.environments / "staging" / "fraud" / "decisions").to_pylist()
+    assert [(one["release"], one["arm"], one["request.amount"]) for one in decided] == [(live, "live", 2.0)]
+
+
+def test_decisions_are_logged_as_the_environment_says(tmp_path):
+    said = Decisions(keep="90d", omit=("email", "name"))
+    variables = logging_variables(Environment(decisions=said), tmp_path)
+    assert settings(variables) == Settings(
+        folder=tmp_path / "decisions", keep=timedelta(days=90), omit=frozenset({"email", "name"})
+    )
+    off = logging_variables(Environment(decisions=Decisions(log=False)), tmp_path)
+    assert settings({"MLOPS_DECISIONS": "/by/chance", **off}) is None
 
 
 def test_the_unit_of_systemd_runs_the_same_and_reads_the_token_from_a_file(project):
