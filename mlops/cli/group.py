@@ -24,7 +24,7 @@ SUMMARIES = {
     "override": 'Let a gate\'s "no" pass for a while, with a reason.',
     "status": "Show what is live where, since when and by whom.",
     "report": "Write what the last run found as a page.",
-    "lineage": "Show what a release was made of.",
+    "lineage": "Show what made a thing, and what it touched.",
     "state": "Carry what one machine has computed to another.",
     "plan": "Show what a change affects.",
     "materialize": "Compute what is new of stored features, and publish it.",

@@ -3,62 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, opened, project
-from mlops.reports.words import moment, number
-
-_DIGEST = 64
 
 
 @click.command("lineage", short_help=SUMMARIES["lineage"])
-@click.argument("release")
+@click.argument("subject", metavar="RELEASE|MODEL|FEATURE|SNAPSHOT")
+@click.option("--mermaid", "form", flag_value="mermaid", help="Print a flowchart in mermaid's language.")
+@click.option("--openlineage", "form", flag_value="openlineage", help="Print OpenLineage events, one a line.")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw a page.")
 @as_json
 @project
-def command(release: str, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click passes flags so
-    """Show what a release was made of, and where it was live.
+def command(subject: str, form: str | None, page: Path | None, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click's way
+    """Show what made a thing, and what it touched.
 
-    RELEASE is a name, or how one begins.
+    A release, a model, a feature, a source, an environment or a commit is meant by its name, a release or a digest also
+    by how it begins; where a name is that of several things, `snapshot:payments` says which.
 
     \b
-    Example:
+    Examples:
       mlops lineage fraud_v2
+      mlops lineage payments                 which releases saw this data?
+      mlops lineage snapshot:a1669435 --html lineage.html
+      mlops lineage fraud --openlineage > events.ndjson
     """
+    from mlops.errors import UsageError
+    from mlops.reports import lineage as told
     from mlops.steps.lineage import lineage
 
-    facts = lineage(opened(root), release=release).facts
+    if as_json and form:
+        raise UsageError(f"--json and --{form} both say how it is printed", next_step="leave one of them out")
+    workspace = opened(root)
+    record = lineage(workspace, subject=subject)
+    if page is not None:
+        from mlops.adapters.files import write_atomically
+        from mlops.reports.lineage_page import render
+
+        write_atomically(page, render(record).encode())
+        click.echo(str(page), err=bool(form or as_json))
     if as_json:
-        click.echo(json.dumps(dict(facts), indent=2, default=str))
-        return
-    click.secho(str(facts["release"]), bold=True)
-    up: Mapping[str, Any] = facts["up"]
-    for line in _tree(up):
-        click.echo(line)
-    click.echo("live")
-    for event in facts["down"]:
-        click.echo(
-            f"   {moment(event['at'])}  {event['action']} {event['environment']}: {event['to']} ({event['outcome']})"
-        )
+        click.echo(json.dumps(told.values(record), indent=2, default=str))
+    elif form == "mermaid":
+        click.echo(told.mermaid(record), nl=False)
+    elif form == "openlineage":
+        from mlops.reports.openlineage import events
 
-
-def _tree(branch: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    for position, (name, value) in enumerate(branch.items(), 1):
-        last = position == len(branch) and bool(indent)
-        corner, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        if isinstance(value, Mapping):
-            yield f"{indent}{corner}{name}" + ("" if value else ": none")
-            yield from _tree(value, indent + below)
-        else:
-            yield f"{indent}{corner}{name}: {_short(value)}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return number(value)
-    text = str(value)
-    return text[:12] if len(text) == _DIGEST and text.isalnum() else text
+        for event in events(record, project=workspace.config.name):
+            click.echo(json.dumps(event))
+    elif page is None:
+        for line in told.tree(record):
+            click.secho(line, bold=line[:1] not in "│├└")
