@@ -42,6 +42,15 @@ _PARAM_LENGTH = 500  # what every MLflow backend takes
 _TAG_LENGTH = 4500
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A run as the ledger has it."""
+
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
 def tracking_uri(home: Path) -> str:
     """`MLFLOW_TRACKING_URI` where set, else a SQLite file in `.mlops`."""
     return os.environ.get(_VARIABLE) or f"sqlite:///{home / _DATABASE}"
@@ -81,6 +90,12 @@ class Ledger:
             status = "FAILED" if record.verdict is not None and not record.verdict.accepted else "FINISHED"
             self.client.set_terminated(run_id, status, begun + int(record.seconds * 1000))
         return run_id
+
+    def run(self, run_id: str) -> Told:
+        """What the ledger was told of a run; OutsideError where it knows none of that id."""
+        with self._outside():
+            found = self.client.get_run(run_id)
+        return Told(tags=dict(found.data.tags), params=dict(found.data.params), metrics=dict(found.data.metrics))
 
     def end(self, run_id: str, outcome: Outcome, error: str = "") -> None:
         """Close the run of a push with its overall outcome."""

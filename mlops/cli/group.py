@@ -24,6 +24,7 @@ SUMMARIES = {
     "override": 'Let a gate\'s "no" pass for a while, with a reason.',
     "status": "Show what is live where, since when and by whom.",
     "report": "Write what the last run found as a page.",
+    "compare": "Show two releases or runs side by side.",
     "lineage": "Show what made a thing, and what it touched.",
     "state": "Carry what one machine has computed to another.",
     "plan": "Show what a change affects.",
