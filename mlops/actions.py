@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from mlops import champion, ingredients, keys, pins, unsaved
+from mlops import champion, exhibits, ingredients, keys, pins, unsaved
 from mlops.adapters.deepchecks import Deepchecks
 from mlops.adapters.index import Index
 from mlops.adapters.sources import fingerprint
@@ -50,7 +51,7 @@ from mlops.steps import (
     train,
 )
 from mlops.steps.check_model import Champion
-from mlops.steps.check_service import Training
+from mlops.steps.check_service import Rival, Training
 from mlops.targets import chosen
 from mlops.targets.protocol import MOVES
 from mlops.verdict import Override, Record
@@ -299,31 +300,38 @@ class Actions:
         )
 
     def check_service(self, model: Model) -> Action:
-        """Boot the bento and ask it."""
+        """Boot the bento and ask it, and put it under load in turn with the champion's."""
         bento = f"package:{model.name}"
         views, _ = self.workspace.catalog.pinned(model)
+
+        def rival(done: Records) -> Manifest | None:
+            return champion.beside(self.workspace, model.family, self.wish.environment, done[bento])
 
         def run(done: Records) -> Record:
             built = {view.name: done[f"build-features:{view.name}"] for view in views}
             training = Training(assembled=done[f"assemble:{model.name}"], views=tuple(views), features=built)
-            return self._booted(done[bento], training)
+            return self._booted(done[bento], training, rival(done))
 
         return Action(
             version=check_service.VERSION,
             run=run,
-            ingredients=lambda done: ingredients.booted(self.workspace, done.values()),
+            ingredients=lambda done: ingredients.booted(self.workspace, done.values(), _named(rival(done))),
         )
 
-    def _booted(self, packaged: Record, training: Training) -> Record:
+    def _booted(self, packaged: Record, training: Training, live: Manifest | None) -> Record:
         """Judge the bento in a copy of its own: a server writes into its folder, and the stored one stays as it is."""
         # One load test at a time: two beside each other measure each other.
         with self._measuring, tempfile.TemporaryDirectory(prefix="bento-", dir=self.workspace.scratch) as folder:
             bento = Path(folder) / "bento"
             self.workspace.objects.get_tree(packaged.outputs["bento"], bento)
+            rival = None
+            if live is not None:
+                copied = shutil.copytree(champion.bento(self.workspace, live), Path(folder) / "champion")
+                rival = Rival(release=live.release, bento=copied)
             record = check_service.check_service(
-                self.workspace, bento=bento, limits=self.workspace.config.load, training=training
+                self.workspace, bento=bento, limits=self.workspace.config.load, training=training, rival=rival
             )
-        return dataclasses.replace(record, subject=packaged.subject)
+        return dataclasses.replace(record, subject=packaged.subject, facts={**record.facts, "champion": _named(live)})
 
     def register(self, model: Model, snapshots: Sequence[str], gates: Sequence[str]) -> Action:
         """Put the release in place; `snapshots` and `gates` name the tasks whose records it is made of."""
@@ -356,7 +364,7 @@ class Actions:
             version=register.VERSION,
             run=run,
             ingredients=lambda done: {
-                "work": {r.name: [r.key, dict(r.outputs), register.evidence(r)] for r in done.values()},
+                "work": {r.name: [r.key, _made(r), register.evidence(r)] for r in done.values()},
                 "ledger": self._ledger,
                 "dirty": self.push.dirty,  # what was made of unsaved changes is named by their commit once there is one
             },
@@ -513,6 +521,11 @@ def _fresh(settings: Source, root: Path) -> str | None:
 def _stale(left: Mapping[str, str]) -> str:
     """What is to be said of features that stay online as they are."""
     return "".join(f"; {name} {why} and stays as it is online" for name, why in left.items())
+
+
+def _made(record: Record) -> dict[str, str]:
+    """A record's outputs without what people look at: what was measured under load differs each time."""
+    return {name: digest for name, digest in record.outputs.items() if name != exhibits.OUTPUT}
 
 
 def _named(manifest: Manifest | None) -> str:

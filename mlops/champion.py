@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from mlops.adapters import models
 from mlops.contract import Contract
 from mlops.errors import GateFailed
-from mlops.release import CONTRACT, PAYLOAD, Manifest, folder
+from mlops.release import BENTO, CONTRACT, PAYLOAD, Manifest, folder
 from mlops.serving.integrity import NotWhole, read_manifest, verify
 from mlops.serving.predictors import Prediction, columns_of, load_predictor
 from mlops.serving.runtime import load_release
@@ -54,16 +55,30 @@ def against(workspace: Workspace, family: str, environment: str | None, work: Re
     When the live release, or one that it descends from, was made of this very work, that one was judged
     already, against the release before it: so the same push judged twice is judged alike.
     """
-    champion = live(workspace, family, environment)
-    for ancestor in _line(workspace, champion):
-        if work.key and ancestor.records.get(work.name) == work.key:
-            return _before(workspace, ancestor)
-    return champion
+    return _unlike(workspace, live(workspace, family, environment), work, _judged_against)
+
+
+def beside(workspace: Workspace, family: str, environment: str | None, packaged: Record) -> Manifest | None:
+    """The release to be put under load in turn with the challenger, given the challenger's bento; as `against`.
+
+    It may be another: one that was packaged anew, of the same training, is compared with what was packaged before.
+    """
+    return _unlike(workspace, live(workspace, family, environment), packaged, _loaded_beside)
+
+
+def bento(workspace: Workspace, manifest: Manifest) -> Path:
+    """A release's bento, byte for byte what was accepted; GateFailed where it is not."""
+    place = folder(workspace.releases, manifest.release)
+    try:
+        verify(place)
+    except NotWhole as error:
+        raise _lost(manifest.release, error.message) from error
+    return place / BENTO
 
 
 def views(workspace: Workspace, family: str, environment: str | None) -> tuple[str, ...]:
     """The views that the live release, and the one that it was judged against, read."""
-    line = itertools.islice(_line(workspace, live(workspace, family, environment)), _COMPARED)
+    line = itertools.islice(_line(workspace, live(workspace, family, environment), _judged_against), _COMPARED)
     return tuple(dict.fromkeys(stored.view for one in line for stored in contract(workspace, one).stored))
 
 
@@ -131,28 +146,42 @@ def answers_of_columns(
 
     GateFailed where the release is lost or is not byte for byte what was accepted.
     """
-    place = folder(workspace.releases, manifest.release)
-    try:
-        verify(place)
-    except NotWhole as error:
-        raise _lost(manifest.release, error.message) from error
+    bento(workspace, manifest)
     read = contract(workspace, manifest)
-    predictor = load_predictor(place / PAYLOAD, read)
+    predictor = load_predictor(folder(workspace.releases, manifest.release) / PAYLOAD, read)
     return read, lambda rows: predictor.predict(columns_of(rows, read))
 
 
-def _line(workspace: Workspace, champion: Manifest | None) -> Iterator[Manifest]:
-    """A release, the one that it was judged against, and so on back."""
+def _judged_against(manifest: Manifest) -> str:
+    return manifest.champion
+
+
+def _loaded_beside(manifest: Manifest) -> str:
+    return manifest.beside or manifest.champion  # older manifests name one release for both
+
+
+def _unlike(
+    workspace: Workspace, champion: Manifest | None, work: Record, earlier: Callable[[Manifest], str]
+) -> Manifest | None:
+    """The champion; where it or one that it descends from was made of this very work, the one before that."""
+    for ancestor in _line(workspace, champion, earlier):
+        if work.key and ancestor.records.get(work.name) == work.key:
+            return _before(workspace, earlier(ancestor))
+    return champion
+
+
+def _line(workspace: Workspace, champion: Manifest | None, earlier: Callable[[Manifest], str]) -> Iterator[Manifest]:
+    """A release, the one that it was compared with, and so on back."""
     seen: set[str] = set()
     while champion is not None and champion.release not in seen:
         seen.add(champion.release)
         yield champion
-        champion = _before(workspace, champion)
+        champion = _before(workspace, earlier(champion))
 
 
-def _before(workspace: Workspace, manifest: Manifest) -> Manifest | None:
-    place = folder(workspace.releases, manifest.champion)
-    return read_manifest(place) if manifest.champion and place.is_dir() else None
+def _before(workspace: Workspace, release: str) -> Manifest | None:
+    place = folder(workspace.releases, release)
+    return read_manifest(place) if release and place.is_dir() else None
 
 
 def _lookups(workspace: Workspace, manifest: Manifest, read: Contract, features: Mapping[str, Record]) -> list[Lookup]:

@@ -132,6 +132,8 @@ class Load(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     p99_ms: Positive = 250.0
     qps: Annotated[float, Meta(ge=0)] = 20.0
     slower: Annotated[float, Meta(ge=1)] = 1.5  # times the champion's mean latency, measured in turn on this machine
+    unnoticed_ms: Annotated[float, Meta(ge=0)] = 5.0  # a mean latency up to this is no matter, whatever the champion's
+    memory_mb: Positive | None = None  # resident, of the server and its one worker
 
 
 class Packaging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -149,10 +149,11 @@ def packaged(workspace: Workspace, model: Model, records: Iterable[Record], sour
     }
 
 
-def booted(workspace: Workspace, records: Iterable[Record]) -> Ingredients:
-    """check-service: the bento, what it learnt from, the load and the home whose online store is tried."""
+def booted(workspace: Workspace, records: Iterable[Record], champion: str) -> Ingredients:
+    """check-service: the bento, what it learnt from, the load, the champion, the home whose online store is tried."""
     return {
         **outputs(*records),
+        "champion": champion,
         "load": msgspec.to_builtins(workspace.config.load),
         "checks": _own(workspace, "service"),
         "seed": workspace.config.seed,

@@ -88,6 +88,7 @@ def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) ->
             name,
             actions.check_service(model),
             needs=[bento, table, *(f"build-features:{view.name}" for view in pinned)],
+            after=earlier,
         ),
         _register(actions, model, pinned),
     ]

@@ -42,6 +42,7 @@ class Manifest:
     records: Mapping[str, str] = field(default_factory=dict)
     training: str = ""  # the digest of the training table
     champion: str = ""  # the release that it was judged against
+    beside: str = ""  # the release that it was put under load in turn with
     framework: str = ""
 
     @property

@@ -16,6 +16,7 @@ from mlops.adapters import bentoserver, load
 from mlops.config import Load
 from mlops.contract import Contract
 from mlops.gates import service as gate
+from mlops.gates.load import Beside
 from mlops.release import CONTRACT
 from mlops.serving.app import Limits
 from mlops.serving.golden import Golden, differences, read_golden
@@ -147,41 +148,63 @@ def asking(url: str) -> Callable[[Any], Reply]:
     return ask
 
 
-def loaded(trial: Trial, limits: Load) -> dict[str, float]:
-    """What a short load measures: `requests`, `errors`, `qps`, `p50_ms`, `p95_ms`, `p99_ms`."""
-    bodies = [msgspec.json.encode(one.request) for one in trial.golden]
-    if not bodies:
-        return {"requests": 0.0}
-    done = load.drive(trial.url, bodies, connections=limits.connections, seconds=limits.seconds)
-    return _figures(trial, done)
+class UnderLoad:
+    """A service under load, in turn with its rival where it has one; each `look` lasts `seconds` for each of them.
 
-
-def loaded_in_turn(trial: Trial, rival: Trial, limits: Load) -> tuple[dict[str, float], dict[str, float]]:
-    """What `loaded` measures of both, each under load for `seconds` in turns of an eighth of that.
-
-    The first also has `slower`, `slower_low` and `slower_high`: how many times the rival's mean latency its own is.
-    Each is asked its own golden requests: two releases may read other fields.
+    `beside` says why there is no rival. The figures are those of the last look; how many times slower it is than
+    the rival comes from all of them, on `level`.
     """
-    ours = [msgspec.json.encode(one.request) for one in trial.golden]
-    theirs = [msgspec.json.encode(one.request) for one in rival.golden]
-    if not ours or not theirs:
-        return loaded(trial, limits), {}
-    if rounds(rival.contract, rival.golden):
-        _publish(rival, rounds(rival.contract, rival.golden)[0])
-    for warming, bodies in ((trial, ours), (rival, theirs)):
-        load.ask(warming.url, bodies[:_WARMING])
-    turns: tuple[list[load.Load], list[load.Load]] = ([], [])
-    for _ in range(_TURNS):
-        for mine, one, bodies in zip(turns, (trial, rival), (ours, theirs), strict=True):
-            seconds = limits.seconds / _TURNS
-            mine.append(load.drive(one.url, bodies, connections=limits.connections, seconds=seconds))
-    figures = [_figures(one, load.together(mine)) for one, mine in zip((trial, rival), turns, strict=True)]
-    means = [[fmean(block.milliseconds) for block in mine if block.milliseconds] for mine in turns]
-    if len(means[0]) != len(means[1]) or not means[0]:
-        return figures[0], figures[1]
-    ratio = paired_ratio(means[0], means[1], seed=0)
-    slower = {"slower": ratio.value, "slower_low": ratio.low, "slower_high": ratio.high}
-    return {**figures[0], **slower}, figures[1]
+
+    def __init__(self, trial: Trial, rival: tuple[str, Trial] | None, limits: Load, *, why: str = "") -> None:
+        self._trial, self._limits, self._why = trial, limits, why
+        self._name = "" if rival is None else rival[0]
+        self._rival = None if rival is None else rival[1]
+        self._pairs: list[tuple[load.Load, load.Load]] = []
+        self._last: tuple[dict[str, float], dict[str, float] | None] = ({"requests": 0.0}, None)
+        self._begun = False
+
+    def look(self) -> None:
+        """Put it under load, in eighths of `seconds` and in turn. Each is asked its own golden requests."""
+        services = [one for one in (self._trial, self._rival) if one is not None]
+        asked = [load.Asked(one.url, [msgspec.json.encode(case.request) for case in one.golden]) for one in services]
+        if not all(one.bodies for one in asked):
+            self._why = self._why or "the champion has no golden requests"
+            services, asked = services[:1], asked[:1]
+        if not asked[0].bodies:
+            return
+        self._begin(services, asked)
+        seconds = self._limits.seconds / _TURNS
+        loads = load.drive(asked, connections=self._limits.connections, seconds=seconds, rounds=_TURNS)
+        figures = [_figures(one, load.together(mine)) for one, mine in zip(services, loads, strict=True)]
+        if len(loads) == 2:
+            self._pairs += zip(*loads, strict=True)
+        self._last = (figures[0], figures[1] if len(figures) == 2 else None)
+
+    def _begin(self, services: list[Trial], asked: list[load.Asked]) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        for one, what in zip(services, asked, strict=True):
+            if one is self._rival and rounds(one.contract, one.golden):
+                _publish(one, rounds(one.contract, one.golden)[0])
+            load.ask(what.url, what.bodies[:_WARMING])
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """`requests`, `errors`, `qps`, `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms`, `memory_mb` of the last look."""
+        return self._last[0]
+
+    def beside(self, *, level: float) -> Beside:
+        """The same of the rival, and the ratio of the mean latencies."""
+        figures = self._last[1]
+        if figures is None:
+            return Beside(release=self._name, why=self._why)
+        if any(theirs.failed for _, theirs in self._pairs):
+            why = f"the champion {self._name} leaves its own golden requests unanswered on this machine"
+            return Beside(release=self._name, figures=figures, why=why)
+        means = [[fmean(one.milliseconds) for one in pair] for pair in self._pairs]
+        ratio = paired_ratio([ours for ours, _ in means], [theirs for _, theirs in means], level=level)
+        return Beside(release=self._name, figures=figures, slower=ratio)
 
 
 def _figures(trial: Trial, done: load.Load) -> dict[str, float]:
@@ -190,6 +213,7 @@ def _figures(trial: Trial, done: load.Load) -> dict[str, float]:
         "requests": float(done.requests),
         "errors": float(done.failed),
         "qps": done.qps,
+        "mean_ms": fmean(done.milliseconds) if done.milliseconds else float("nan"),
         "p50_ms": done.quantile(0.50),
         "p95_ms": done.quantile(0.95),
         "p99_ms": done.quantile(0.99),

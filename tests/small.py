@@ -30,6 +30,7 @@ seconds = 0.5
 connections = 2
 p99_ms = 5000
 qps = 1
+slower = 20  # the machine has more to do than this
 
 [tool.mlops.sources.customers]
 path = "customers.csv"

@@ -55,6 +55,7 @@ def test_where_nothing_is_live_there_is_no_champion(tmp_path):
     workspace = small.opened(small.churn(tmp_path / "shop"))
     assert champion.live(workspace, "churn", "staging") is None
     assert champion.against(workspace, "churn", "staging", work("k")) is None
+    assert champion.beside(workspace, "churn", "staging", work("k")) is None
     assert champion.views(workspace, "churn", "staging") == ()
 
 
@@ -68,6 +69,33 @@ def test_work_that_is_live_already_is_judged_against_what_was_before_it(workspac
     assert champion.against(workspace, "churn", "staging", work(f"key of {third.release}")).release == second.release
     assert champion.against(workspace, "churn", "staging", work(f"key of {second.release}")).release == release
     assert champion.against(workspace, "churn", "staging", work("new")).release == third.release
+
+
+def test_a_release_that_was_packaged_anew_is_loaded_beside_the_one_before(shop, release):
+    """The whole way: the same training in another bento, then the same push again, which computes nothing."""
+    small.edit(shop / "pyproject.toml", "margin = 0.2", "margin = 0.2\n[tool.mlops.package]\ngolden = 4")
+    ran = small.go(shop)
+    [other] = ran.report.releases
+    manifest = read_manifest(shop / ".mlops" / "releases" / other)
+    assert (manifest.champion, manifest.beside) == ("", release), "judged as before, served in another form"
+    record = ran.record("check-service:churn_v1")
+    [compared] = [one for one in record.verdict.findings if one.check == "service.champion"]
+    assert compared.outcome is Outcome.PASS
+    assert f"of {release}; limit 20 times" in compared.message
+    assert record.metrics["champion_qps"] > 0
+    assert "check-service:churn_v1" in ran.computed
+    again = small.go(shop)
+    assert again.computed == []
+    assert again.report.releases == (other,)
+
+
+def test_a_champion_whose_bento_was_changed_is_compared_with_nobody(workspace, release):
+    """Promise 10."""
+    manifest = read_manifest(workspace.releases / release)
+    assert champion.bento(workspace, manifest).is_dir()
+    (workspace.releases / release / PAYLOAD / "contract.json").write_bytes(b"{}")
+    with pytest.raises(GateFailed, match=release):
+        champion.bento(workspace, manifest)
 
 
 def test_work_without_a_key_is_nobodys_work(workspace, release):

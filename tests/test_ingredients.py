@@ -81,7 +81,7 @@ def made(root):
         "train": ingredients.fitted(space, model, ASSEMBLED, settings),
         "check-model": ingredients.judged(space, model, [ASSEMBLED], settings, "champion"),
         "package": ingredients.packaged(space, model, [ASSEMBLED], sources),
-        "check-service": ingredients.booted(space, [BENTO]),
+        "check-service": ingredients.booted(space, [BENTO], "champion"),
     }
     return {step: keys.key_of(step, values) for step, values in parts.items()}
 
@@ -144,6 +144,7 @@ def test_another_champion_is_another_judgement(root):
     for judged in (
         lambda champion: ingredients.table_judged(space, model, ASSEMBLED, champion),
         lambda champion: ingredients.judged(space, model, [ASSEMBLED], settings, champion),
+        lambda champion: ingredients.booted(space, [ASSEMBLED], champion),
     ):
         assert judged("one") != judged("other")
 

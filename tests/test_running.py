@@ -41,6 +41,7 @@ def test_each_version_is_released_on_its_own_features(stored):
     manifests = [read_manifest(root / ".mlops" / "releases" / name) for name in (first, second)]
     assert [set(m.features) for m in manifests] == [{"spend_v1"}, {"spend_v2"}]
     assert [m.champion for m in manifests] == ["", first]
+    assert [m.beside for m in manifests] == ["", first], "put under load in turn with it too"
 
 
 def test_the_champion_is_judged_through_its_own_features(stored):

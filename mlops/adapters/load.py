@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from mlops.adapters import generator
+from mlops.errors import OutsideError
 
 if TYPE_CHECKING:
     import aiohttp
 
-_ONE_REQUEST_SECONDS = 30.0
 _KEPT = 8  # connections of a steady load that are used again
-NO_ANSWER = 0
-"""The status of a request that got no answer: refused, reset or timed out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,15 @@ class Answer:
 
     status: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where a load goes, and the bodies that it is made of."""
+
+    url: str
+    bodies: Sequence[bytes]
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +97,37 @@ def ask(url: str, bodies: Sequence[bytes], *, token: str | None = None) -> list[
     return asyncio.run(_ask(url, bodies, token))
 
 
-def drive(url: str, bodies: Sequence[bytes], *, connections: int, seconds: float, token: str | None = None) -> Load:
-    """POST the bodies over and over from `connections` kept connections, each as fast as it is answered."""
-    return asyncio.run(_drive(url, bodies, connections, seconds, token))
+def drive(asked: Sequence[Asked], *, connections: int, seconds: float, rounds: int = 1) -> tuple[list[Load], ...]:
+    """POST over and over from `connections` kept connections, each as fast as it is answered; a load per round.
+
+    Of several servers each has `seconds` in every round, in turn. The requests come from a process of its own
+    (`adapters.generator`); OutsideError where that fails.
+    """
+    turns = [
+        {
+            "host": urlsplit(one.url).hostname,
+            "port": urlsplit(one.url).port,
+            "seconds": seconds,
+            "requests": [_request(one, body).decode("latin-1") for body in one.bodies],
+        }
+        for one in asked
+    ]
+    # -P: the folder that one stands in must not lend its modules to the generator.
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "mlops.adapters.generator"],
+        input=json.dumps({"connections": connections, "turns": turns * rounds}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise OutsideError(
+            f"the load could not be sent: {said[-1] if said else f'it ended with code {done.returncode}'}",
+            next_step="run again; if it fails again, it is a fault of mlops",
+        )
+    loads = [_told(json.loads(line)) for line in done.stdout.splitlines()]
+    return tuple(loads[at :: len(asked)] for at in range(len(asked)))
 
 
 class Steady:
@@ -147,23 +188,17 @@ async def _ask(url: str, bodies: Sequence[bytes], token: str | None) -> list[Ans
         return [await _post(session, url, body) for body in bodies]
 
 
-async def _drive(url: str, bodies: Sequence[bytes], connections: int, seconds: float, token: str | None) -> Load:
-    statuses: Counter[int] = Counter()
-    took: list[float] = []
-    started = time.perf_counter()
+def _request(asked: Asked, body: bytes) -> bytes:
+    """One whole HTTP request."""
+    url = urlsplit(asked.url)
+    lines = [f"POST {url.path or '/'} HTTP/1.1", f"Host: {url.netloc}", "Content-Type: application/json"]
+    lines += [f"Authorization: Bearer {asked.token}"] if asked.token else []
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
-    async def one(first: int) -> None:
-        number = first
-        while time.perf_counter() - started < seconds:
-            sent = time.perf_counter()
-            answer = await _post(session, url, bodies[number % len(bodies)])
-            took.append((time.perf_counter() - sent) * 1000)
-            statuses[answer.status] += 1
-            number += connections
 
-    async with _session(connections, token) as session:
-        await asyncio.gather(*(one(first) for first in range(connections)))
-    return Load(statuses=dict(statuses), seconds=time.perf_counter() - started, milliseconds=tuple(sorted(took)))
+def _told(turn: dict[str, Any]) -> Load:
+    statuses = {int(status): count for status, count in turn["statuses"].items()}
+    return Load(statuses=statuses, seconds=turn["seconds"], milliseconds=tuple(sorted(turn["milliseconds"])))
 
 
 def _session(connections: int, token: str | None, *, keep: bool = True) -> aiohttp.ClientSession:
@@ -174,7 +209,7 @@ def _session(connections: int, token: str | None, *, keep: bool = True) -> aioht
         headers["Authorization"] = f"Bearer {token}"
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, force_close=not keep),
-        timeout=aiohttp.ClientTimeout(total=_ONE_REQUEST_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=generator.PATIENCE),
         headers=headers,
     )
 
@@ -186,4 +221,4 @@ async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> Answer
         async with session.post(url, data=body) as response:
             return Answer(response.status, await response.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return Answer(NO_ANSWER, f"{type(error).__name__}: {error}".encode())
+        return Answer(generator.NO_ANSWER, f"{type(error).__name__}: {error}".encode())

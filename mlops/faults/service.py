@@ -12,13 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mlops import rehearsal
+from mlops.adapters.load import memory as load_memory
 from mlops.config import Load
 from mlops.faults.bench import Bench
 from mlops.faults.case import Case, sound
-from mlops.gates import service as gate
+from mlops.gates import load as load_gate
 from mlops.stores.embedded import EmbeddedStore
-from mlops.trial import DidNotBoot, Trial, judge_boot, judge_golden, judge_malformed, loaded, on_trial
+from mlops.trial import DidNotBoot, Trial, UnderLoad, judge_boot, judge_golden, judge_malformed, on_trial
 from mlops.verdict import Finding
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ _SECONDS = 0.5
 
 _SLOW = 1.0
 """Seconds that an answer of the slow model takes."""
+
+_SLOWER = 0.1
+"""Seconds that the model takes longer than the champion: less than what is too slow for anybody."""
 
 _PLANTED = """
 
@@ -47,8 +53,8 @@ async def _faulty(self, release, body, *more):
             release.decoder.decode(body)
         except Refused:
             raise RuntimeError("planted") from None
-    if fault == "slow":
-        await _asyncio.sleep({slow})
+    if fault.startswith("slow"):
+        await _asyncio.sleep({slower} if fault == "slower" else {slow})
     if fault == "errors" and next(_calls) % 5 == 0:
         raise RuntimeError("planted")
     answer, rows = await _sound(self, release, body, *more)
@@ -76,12 +82,15 @@ def cases(bench: Bench) -> Generator[Case]:
         bench.workspace.objects.get_tree(packaged.outputs["bento"], bento)
         switch.write_text("")
         with (bento / "src" / "mlops" / "serving" / "app.py").open("a", encoding="utf-8") as app:
-            app.write(_PLANTED.format(switch=str(switch), slow=_SLOW))
+            app.write(_PLANTED.format(switch=str(switch), slow=_SLOW, slower=_SLOWER))
         material = _past(bench, place)
         asked = rehearsal.questions(material, bench.contract, bench.workspace.objects)
         yield from _of_inputs(bench, material, asked, bento)
-        with on_trial(bento, place) as trial:
-            yield from _asked(trial, switch, bench.config.load)
+        sound_one, home = place / "champion", place / "beside"
+        bench.workspace.objects.get_tree(packaged.outputs["bento"], sound_one)
+        home.mkdir()
+        with on_trial(bento, place) as trial, on_trial(sound_one, home) as champion:
+            yield from _asked(trial, champion, switch, bench.config.load)
             service = rehearsal.Running(
                 url=trial.url, online=trial.online, payload=bento / "src" / "release", contract=trial.contract
             )
@@ -91,7 +100,7 @@ def cases(bench: Bench) -> Generator[Case]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _asked(trial: Trial, switch: Path, limits: Load) -> Iterator[Case]:
+def _asked(trial: Trial, champion: Trial, switch: Path, limits: Load) -> Iterator[Case]:
     load = "[tool.mlops.load]"
 
     @contextlib.contextmanager
@@ -112,9 +121,13 @@ def _asked(trial: Trial, switch: Path, limits: Load) -> Iterator[Case]:
 
     def under_load(fault: str) -> tuple[Finding, ...]:
         with planted(fault):
-            return _loaded(trial, limits)
+            return _loaded(trial, champion, limits)
 
-    yield sound(lambda: [judge_boot(trial), judge_golden(trial), judge_malformed(trial), *_loaded(trial, limits)])
+    def everything() -> list[Finding]:
+        asked = (judge_boot(trial), judge_golden(trial), judge_malformed(trial))
+        return [*asked, *_loaded(trial, champion, limits)]
+
+    yield sound(everything)
     yield Case(fault="other answers", check="service.golden", judge=partial(golden, "wrong"))
     yield Case(fault="NaN for an answer", check="service.golden", judge=partial(golden, "NaN"))
     yield Case(fault="500 on bad input", check="service.malformed", judge=malformed)
@@ -130,6 +143,17 @@ def _asked(trial: Trial, switch: Path, limits: Load) -> Iterator[Case]:
         check="service.throughput",
         judge=partial(under_load, "slow"),
         setting=f"{load} qps = {limits.qps:g}",
+    )
+    yield Case(
+        fault=f"{_SLOWER:g} s more than the champion for an answer",
+        check="service.champion",
+        judge=partial(under_load, "slower"),
+        setting=f"{load} slower = {limits.slower:g}",
+    )
+    yield Case(
+        fault="more memory than is allowed (the limit halved)",
+        check="service.memory",
+        judge=lambda: _loaded(trial, champion, limits, memory=load_memory(trial.pid) / 2),
     )
 
 
@@ -189,9 +213,11 @@ def _of_answers(
     yield Case(fault="other answers to the past", check="service.parity", judge=partial(judge, "wrong"))
 
 
-def _loaded(trial: Trial, limits: Load) -> tuple[Finding, ...]:
-    brief = Load(seconds=_SECONDS, connections=limits.connections, p99_ms=limits.p99_ms, qps=limits.qps)
-    return gate.load(loaded(trial, brief), limits, subject=trial.contract.model)
+def _loaded(trial: Trial, champion: Trial, limits: Load, *, memory: float | None = None) -> tuple[Finding, ...]:
+    brief = msgspec.structs.replace(limits, seconds=_SECONDS, memory_mb=memory or limits.memory_mb)
+    under = UnderLoad(trial, ("the sound one", champion), brief)
+    under.look()
+    return load_gate.judge(under.measured, under.beside(level=0.95), brief, subject=trial.contract.model)
 
 
 def _broken(bento: Path, place: Path) -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlops.adapters import git, load
+from mlops.adapters import generator, git, load
 from mlops.errors import MlopsError, NothingToDo, OutsideError, UsageError
 from mlops.release import PAYLOAD, Event, folder
 from mlops.serving.golden import read_golden
@@ -132,7 +132,7 @@ def _move(copy: Copy, release: str) -> Move:
 
 def _failures(measured: load.Load) -> list[str]:
     wrong = {
-        status: n for status, n in measured.statuses.items() if status == load.NO_ANSWER or status >= _SERVER_FAULT
+        status: n for status, n in measured.statuses.items() if status == generator.NO_ANSWER or status >= _SERVER_FAULT
     }
     if not measured.requests:
         return ["no request was sent"]
@@ -159,7 +159,7 @@ def _record(environment: str, family: str, seen: _Seen, seconds: float) -> Recor
         **({"cold_seconds": max(cold)} if cold else {}),
     }
     if measured is not None and measured.requests:
-        failed = sum(n for s, n in measured.statuses.items() if s == load.NO_ANSWER or s >= _SERVER_FAULT)
+        failed = sum(n for s, n in measured.statuses.items() if s == generator.NO_ANSWER or s >= _SERVER_FAULT)
         metrics |= {"requests": float(measured.requests), "failed": float(failed), "p99_ms": measured.quantile(0.99)}
     facts = {
         "environment": environment,

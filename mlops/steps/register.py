@@ -121,6 +121,7 @@ def _manifest(model: Model, contract: Contract, work: Work) -> Manifest:
         framework=__version__,
         training=work.assembled.outputs["train"],
         champion=str(work.checked.facts.get("champion", "")),
+        beside=next((str(r.facts.get("champion", "")) for r in work.gates if r.step == "check-service"), ""),
     )
 
 
@@ -160,5 +161,7 @@ def _content(manifest: Manifest) -> str:
     One that needed an override is another release than one that did not: its evidence differs for good.
     """
     needed = {gate: "overridden" for gate, said in manifest.evidence.items() if said.startswith("overridden")}
-    bare = dataclasses.replace(manifest, release="", commit="", dirty=False, evidence=needed, records={}, champion="")
+    bare = dataclasses.replace(
+        manifest, release="", commit="", dirty=False, evidence=needed, records={}, champion="", beside=""
+    )
     return files.digest_bytes(msgspec.json.encode(bare, order="sorted"))

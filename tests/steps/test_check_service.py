@@ -9,10 +9,11 @@ import pytest
 
 from mlops.adapters.files import tree
 from mlops.config import Load
+from mlops.exhibits import decode
 from mlops.gates import online
 from mlops.gates import service as gate
 from mlops.serving.golden import Golden
-from mlops.steps.check_service import check_service
+from mlops.steps.check_service import Rival, check_service
 from mlops.trial import rounds
 from mlops.verdict import Outcome
 from mlops.workspace import open_workspace
@@ -42,7 +43,11 @@ def findings(record):
 def test_a_sound_bento_passes_every_check_and_stays_as_it_was(project, bento):
     before = tree(bento)
     record = check_service(project, bento=bento, limits=SHORT, training=None)
-    assert [f.check for f in record.verdict.findings if f.outcome is Outcome.PASS] == list(gate.CHECKS)
+    found = findings(record)
+    skipped = {check: one.message for check, one in found.items() if one.outcome is Outcome.SKIPPED}
+    assert {check for check, one in found.items() if one.outcome is Outcome.PASS} == {*gate.CHECKS} - {*skipped}
+    assert skipped["service.champion"] == "no release is live to be compared with"
+    assert set(skipped) == {"service.champion", "service.memory"}
     assert {f.check: f.outcome for f in record.verdict.fired} == dict.fromkeys(online.CHECKS, Outcome.NOT_RUN)
     assert not record.verdict.accepted, "nothing was compared with training"
     assert record.metrics["errors"] == 0
@@ -183,28 +188,37 @@ def slowed(bento, folder, seconds):
 def test_one_that_is_slower_than_the_champion_is_found_on_the_same_machine(project, bento, tmp_path):
     slow = slowed(bento, tmp_path / "slow", 0.02)
     limits = Load(seconds=0.8, connections=2, p99_ms=5000.0, qps=1.0, slower=1.5)
-    record = check_service(project, bento=slow, limits=limits, training=None, rival=bento)
-    latency = findings(record)["service.latency"]
-    assert latency.outcome is Outcome.FAIL
-    assert "times the champion's" in latency.message
+    record = check_service(
+        project, bento=slow, limits=limits, training=None, rival=Rival(release="the old", bento=bento)
+    )
+    slower = findings(record)["service.champion"]
+    assert slower.outcome is Outcome.FAIL
+    assert slower.interval[0] > 1.5
+    assert "of the old; limit 1.5 times" in slower.message
     assert record.metrics["slower"] > record.metrics["slower_low"] > 1.5
     assert record.metrics["memory_mb"] > 20
     assert record.metrics["champion_memory_mb"] > 20
     assert record.metrics["champion_qps"] > record.metrics["qps"]
+    [shown] = decode(project.objects.get(record.outputs["exhibits"]))
+    assert shown.columns == ("under load", "challenger", "champion the old")
     assert list(project.scratch.iterdir()) == []
 
 
 def test_one_that_is_quicker_than_the_champion_passes(project, bento, tmp_path):
-    slow = slowed(bento, tmp_path / "slow", 0.02)
+    slow = Rival(release="the old", bento=slowed(bento, tmp_path / "slow", 0.02))
     record = check_service(project, bento=bento, limits=SHORT, training=None, rival=slow)
-    assert findings(record)["service.latency"].outcome is Outcome.PASS
+    assert findings(record)["service.champion"].outcome is Outcome.PASS
     assert record.metrics["slower_high"] < 1
 
 
-def test_a_champion_that_does_not_boot_any_more_does_not_stop_its_challenger(project, bento, tmp_path):
+def test_a_champion_that_does_not_boot_any_more_is_a_skip_with_the_reason(project, bento, tmp_path):
     gone = shutil.copytree(bento, tmp_path / "gone")
     (gone / "src" / "mlops" / "serving" / "service.py").write_text("import no_such_module_here")
-    record = check_service(project, bento=bento, limits=SHORT, training=None, rival=gone)
-    assert findings(record)["service.latency"].outcome is Outcome.PASS
+    rival = Rival(release="the old", bento=gone)
+    record = check_service(project, bento=bento, limits=SHORT, training=None, rival=rival)
+    compared = findings(record)["service.champion"]
+    assert compared.outcome is Outcome.SKIPPED
+    assert "the champion the old does not boot here any more" in compared.message
+    assert "no_such_module_here" in compared.message
     assert "slower" not in record.metrics
     assert list(project.scratch.iterdir()) == []
