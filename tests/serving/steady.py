@@ -23,15 +23,22 @@ def any_amount(number):
 
 
 class Steady:
-    """`answers` counts the answers by release; `failures` holds status and answer, or the error, of all others."""
+    """`answers` counts the answers by release; `failures` holds status and answer, or the error, of all others.
+
+    `failed` holds the same with each request's number before it.
+    """
 
     def __init__(self, url, rate=200, body=one_customer):
         self.url, self.rate, self.body = f"{url}/predict", rate, body
         self.answers = Counter()
-        self.failures = []
+        self.failed = []
         self.milliseconds = []
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+
+    @property
+    def failures(self):
+        return [failure for _, failure in self.failed]
 
     def __enter__(self):
         self.thread.start()
@@ -47,20 +54,20 @@ class Steady:
         async with kept, new:
             tasks, started, number = [], time.perf_counter(), 0
             while not self.stopping.is_set():
-                tasks.append(asyncio.create_task(self._one(new if number % 2 else kept, self.body(number))))
+                tasks.append(asyncio.create_task(self._one(new if number % 2 else kept, number)))
                 number += 1
                 await asyncio.sleep(max(0.0, started + number / self.rate - time.perf_counter()))
             await asyncio.gather(*tasks)
 
-    async def _one(self, session, body):
+    async def _one(self, session, number):
         sent = time.perf_counter()
         try:
-            async with session.post(self.url, data=body) as response:
+            async with session.post(self.url, data=self.body(number)) as response:
                 answer = await response.json()
                 if response.status == 200:
                     self.answers[answer["release"]] += 1
                 else:
-                    self.failures.append((response.status, answer))
+                    self.failed.append((number, (response.status, answer)))
         except Exception as error:  # noqa: BLE001  # whatever it is, the request has failed
-            self.failures.append(repr(error))
+            self.failed.append((number, repr(error)))
         self.milliseconds.append((time.perf_counter() - sent) * 1000)

@@ -1,0 +1,120 @@
+"""A release's whole life under load, by the command line alone: canary, its own rollback, promotion, rollback, deploy.
+
+The load never pauses: 200 requests a second, half of them over connections that are used again, half over new ones.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+
+import pytest
+
+from mlops.steps.deploy import deploy
+from mlops.steps.rollback import rollback
+from mlops.workspace import open_workspace
+from tests.acceptance.journeys import free_port, mlops, serving
+from tests.serving.releases import contract, make_project, make_release
+from tests.serving.steady import Steady
+
+pytestmark = pytest.mark.acceptance
+
+CENTS = 20
+PLANTED = f"if (((amount * 100).round() % {CENTS}) == 7).any(): raise RuntimeError('planted')"  # one amount in twenty
+SWITCHES = 40
+
+
+def amount(number):
+    """Whole cents, so that it is known whom the planted fault strikes."""
+    return random.Random(number).randrange(10_000)
+
+
+def body(number):
+    return b'{"amount": %.2f}' % (amount(number) / 100)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp("journey") / "shop"
+    make_project(root, port=free_port(), workers=2)
+    workspace = open_workspace(root)
+    workspace.releases.mkdir(parents=True)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def names(project):
+    """Version 1, version 2 that fails one request in twenty, and version 2 mended."""
+    first, second = contract("fraud_v1", stored=False), contract("fraud_v2", stored=False)
+    return (
+        make_release(project.releases, first),
+        make_release(project.releases, second, factor=1.1, fault=PLANTED),
+        make_release(project.releases, second, factor=1.1),
+    )
+
+
+@pytest.fixture(scope="module")
+def url(project, names):
+    assert mlops("deploy", "staging", names[0], cwd=project.root).code == 0
+    with serving(project.root) as address:
+        yield address
+
+
+def events(project):
+    told = json.loads(mlops("status", "staging", "--json", cwd=project.root).out)
+    history = told[0]["families"][0]["history"][::-1]
+    return [(one["action"], one["to"], one["outcome"].partition(":")[0]) for one in history]
+
+
+def test_from_a_faulty_canary_to_its_mended_release_and_back_and_forth(project, names, url):
+    """Promise 7: no request fails but those that the planted fault itself answered."""
+    first, faulty, mended = names
+    root = project.root
+    with Steady(url, body=body) as load:
+        done = mlops("deploy", "staging", faulty, "--canary", "40%", "--for", "5m", cwd=root)
+        assert done.code == 5, done
+        assert f"{faulty} was rolled back; {first} serves" in done.err
+        assert "canary.errors" in done.out
+        asked = load.answers[faulty]
+
+        done = mlops("deploy", "staging", mended, "--canary", "40%", "--for", "6s", cwd=root)
+        assert done.code == 0, done
+        assert f"live: {mended}" in done.out
+        assert mlops("rollback", "staging", "--reason", "complaints", cwd=root).code == 0
+        assert mlops("deploy", "staging", mended, "--reason", "they were unfounded", cwd=root).code == 0
+        time.sleep(0.5)
+
+    struck = [number for number, failure in load.failed if failure[0] == 500 and amount(number) % CENTS == 7]
+    assert struck, "the canary's fault was met"
+    assert [one for one in load.failed if one[0] not in struck] == []
+    assert load.answers[faulty] == asked, "after its rollback it answered nobody"
+    assert load.answers[first] > 0
+    assert load.answers[mended] > 0
+    assert sum(load.answers.values()) > 1_000
+    assert events(project) == [
+        ("deploy", first, "done"),
+        ("canary", faulty, "rolled back"),
+        ("deploy", mended, "done"),
+        ("canary", mended, "done"),
+        ("rollback", first, "done"),
+        ("deploy", mended, "done"),
+    ]
+
+
+def test_forty_switches_under_load_fail_no_request(project, names, url):
+    """Promise 7: 40 switches, 0 failed of at least 3,000."""
+    first, _, mended = names
+    rollback(project, environment="staging", to=mended)
+    with Steady(url, body=body) as load:
+        started = time.monotonic()
+        for switch in range(SWITCHES):
+            to = (first, mended)[switch % 2]
+            if switch % 4 < 2:
+                rollback(project, environment="staging", to=to)
+            else:
+                deploy(project, environment="staging", release=to)
+            time.sleep(max(0.0, started + (switch + 1) * 0.4 - time.monotonic()))
+    assert load.failed == []
+    assert set(load.answers) == {first, mended}
+    assert sum(load.answers.values()) >= 3_000
