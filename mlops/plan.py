@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Plan:
     @property
     def sentence(self) -> str:
         """The plan in one sentence."""
-        since = f" since {self.base}" if self.base else ""
+        short = self.base[:12] if re.fullmatch("[0-9a-f]{40}", self.base) else self.base
+        since = f" since {short}" if short else ""
         if not self.models:
             return f"Nothing that a model reads has changed{since}: no model needs work."
         return f"{len(self.models)} of {len(self.models) + len(self.untouched)} models need work{since}."

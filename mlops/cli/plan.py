@@ -43,7 +43,7 @@ def command(models: tuple[str, ...], base: str | None, as_json: bool, root: Path
     import msgspec
 
     workspace = opened(root)
-    found = _plan(workspace, models, base)
+    found = planned(workspace, models, base)
     _tell(found)
     if as_json:
         whole = {**msgspec.to_builtins(found), "needed": found.needed, "sentence": found.sentence}
@@ -56,7 +56,8 @@ def command(models: tuple[str, ...], base: str | None, as_json: bool, root: Path
         click.echo(f"  {name:<28} unchanged")
 
 
-def _plan(workspace: Workspace, models: tuple[str, ...], base: str | None) -> Plan:
+def planned(workspace: Workspace, models: tuple[str, ...], base: str | None) -> Plan:
+    """What is to be done: the models that are named, or what differs from a revision, or from the event's base."""
     from mlops.adapters import git
     from mlops.adapters.github.event import current
     from mlops.plan import Trees, affected, everything
@@ -78,9 +79,9 @@ def _plan(workspace: Workspace, models: tuple[str, ...], base: str | None) -> Pl
 
 def _tell(found: Plan) -> None:
     """The outputs of the step, and the plan in the job's summary."""
-    from mlops.reports.markdown import planned
+    from mlops.reports import markdown
 
-    in_actions.summary(planned(found))
+    in_actions.summary(markdown.planned(found))
     in_actions.outputs(
         models=json.dumps(found.needed),
         views=json.dumps(list(found.views)),

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mlops.exhibits import Exhibit
 from mlops.reports.words import Shown
 from mlops.verdict import Report
 
@@ -25,3 +26,37 @@ def plain(report: Report, shown: Shown | None = None) -> dict[str, Any]:
     if shown:
         values["exhibits"] = msgspec.to_builtins(shown)
     return values
+
+
+def read(text: bytes | str) -> tuple[Report, Shown]:
+    """What `render` wrote. Numbers that JSON lacks were written as null: a metric of that kind is left out.
+
+    Raises msgspec.MsgspecError for what is no report of ours.
+    """
+    msgspec.json.decode(text, type=_Written)
+    values = msgspec.json.decode(text)
+    values.pop("outcome", None)
+    shown = msgspec.convert(values.pop("exhibits", {}), dict[str, tuple[Exhibit, ...]])
+    for entry in values["records"]:
+        entry["metrics"] = {name: value for name, value in entry.get("metrics", {}).items() if value is not None}
+        for finding in (entry.get("verdict") or {}).get("findings", ()):
+            if finding.get("interval") and None in finding["interval"]:
+                finding["interval"] = None
+        if entry.get("verdict"):
+            entry["verdict"].pop("outcome", None)
+    return msgspec.convert(values, Report), shown
+
+
+class _Written(msgspec.Struct):
+    """As much of a report's form as is changed before it is read."""
+
+    records: list[_Entry]
+
+
+class _Entry(msgspec.Struct):
+    metrics: dict[str, float | None] = {}
+    verdict: _Judged | None = None
+
+
+class _Judged(msgspec.Struct):
+    findings: list[dict[str, Any]] = []

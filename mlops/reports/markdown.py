@@ -33,7 +33,7 @@ def render(report: Report, shown: Shown | None = None) -> str:
     head = [f"## {MARKS[report.outcome]} mlops {report.command}: {verdict_word(report)}", ""]
     if report.verdicts:
         head += [counts(report), ""]
-    head += [f"**stopped** {_cell(error)}\n" for error in report.errors]
+    head += [f"**stopped** {cell(error)}\n" for error in report.errors]
     fired = [(verdict, found) for verdict in report.verdicts for found in told(verdict)]
     bullets = [text for verdict, found in fired[:_TOLD] for text in _bullet(verdict, found)]
     if len(fired) > _TOLD:
@@ -41,8 +41,8 @@ def render(report: Report, shown: Shown | None = None) -> str:
     lives = {release: environment for environment, release in report.deployed.items()}
     live = [f"- release `{r}`" + (f", live in {lives[r]}" if r in lives else "") for r in report.releases]
     text = "\n".join([*head, *bullets, *live, ""])
-    sections = [*_tables(shown or {}), _checks(report), _steps(report)]
-    return _joined(text, sections)
+    sections = [*tables(shown or {}), checks(report), steps(report)]
+    return joined(text, sections)
 
 
 def moved(record: Record) -> str:
@@ -53,32 +53,32 @@ def moved(record: Record) -> str:
     judged = record.verdict.outcome if record.verdict else Outcome.PASS
     how = f"{facts['tried']} {ended}; {release} is live" if ended else f"{release} is live"
     how += "" if facts.get("changed") or ended else " already"
-    lines = [f"## {MARKS[judged]} {_cell(place)}: {_cell(how)}", ""]
+    lines = [f"## {MARKS[judged]} {cell(place)}: {cell(how)}", ""]
     told_of = {
         "before": facts.get("from") or (facts.get("previous") if facts.get("changed") else ""),
         "by": facts.get("who"),
         "because": facts.get("reason"),
         "took": seconds(record.seconds),
     }
-    lines += [f"- {name}: {_cell(str(value))}" for name, value in told_of.items() if value]
+    lines += [f"- {name}: {cell(str(value))}" for name, value in told_of.items() if value]
     checks = record.verdict.findings if record.verdict else ()
-    lines += [f"- **{word(one)}** {_code(one.check)}: {_cell(one.message)}" for one in checks]
+    lines += [f"- **{word(one)}** {code(one.check)}: {cell(one.message)}" for one in checks]
     return "\n".join([*lines, ""])
 
 
 def planned(plan: Plan) -> str:
     """What a change affects, and why."""
-    rows = [[_code(name).strip(), reason] for name, reason in {**plan.views, **plan.models}.items()]
-    rows += [[_code(name).strip(), "unchanged"] for name in plan.untouched]
-    return "\n".join([f"## {_cell(plan.sentence)}", "", *(_table(["", "why"], rows) if plan.models else []), ""])
+    rows = [[code(name).strip(), reason] for name, reason in {**plan.views, **plan.models}.items()]
+    rows += [[code(name).strip(), "unchanged"] for name in plan.untouched]
+    return "\n".join([f"## {cell(plan.sentence)}", "", *(table(["", "why"], rows) if plan.models else []), ""])
 
 
 def stopped(message: str, next_step: str) -> str:
     """An error that ended a command before there was a report."""
-    return f"## ✗ mlops stopped\n\n{_cell(message)}\n\n- next: {_cell(next_step)}\n"
+    return f"## ✗ mlops stopped\n\n{cell(message)}\n\n- next: {cell(next_step)}\n"
 
 
-def _joined(text: str, sections: Iterable[Sequence[str]]) -> str:
+def joined(text: str, sections: Iterable[Sequence[str]]) -> str:
     """The text and as many lines of each section as there is room for; a section's last line closes it."""
     cut = False
     for first, *lines, last in sections:
@@ -95,13 +95,13 @@ def _joined(text: str, sections: Iterable[Sequence[str]]) -> str:
 
 
 def _bullet(verdict: Verdict, found: Finding) -> list[str]:
-    segment = f" ({_cell(found.segment)})" if found.segment else ""
-    who = f"**{word(found)}** {_code(found.check)}{_code(found.subject)}({verdict.gate})"
-    lines = [f"- {who}: {_cell(found.message)}{segment}"]
+    segment = f" ({cell(found.segment)})" if found.segment else ""
+    who = f"**{word(found)}** {code(found.check)}{code(found.subject)}({verdict.gate})"
+    lines = [f"- {who}: {cell(found.message)}{segment}"]
     if found.override:
-        lines.append(f"  - {_cell(let_pass(found))}")
+        lines.append(f"  - {cell(let_pass(found))}")
     if found.next_step:
-        lines.append(f"  - next: {_cell(found.next_step)}")
+        lines.append(f"  - next: {cell(found.next_step)}")
     if found.detail:
         lines += ["", *(f"  {line}".rstrip() for line in _fenced(found.detail)), ""]
     return lines
@@ -114,56 +114,64 @@ def _fenced(detail: str) -> list[str]:
     return [f"{fence}{kind}", *detail.splitlines(), fence]
 
 
-def _tables(shown: Shown) -> list[list[str]]:
-    found = [(name, table) for name, exhibits in shown.items() for table in exhibits if isinstance(table, Table)]
+def tables(shown: Shown) -> list[list[str]]:
+    """Each table that records have to show, folded."""
+    found = [(name, one) for name, exhibits in shown.items() for one in exhibits if isinstance(one, Table)]
     return [
-        _folded(
-            f"{name}: {table.title}",
+        folded(
+            f"{name}: {one.title}",
             [
-                _cell(table.caption),
+                cell(one.caption),
                 "",
-                *_table([str(c) for c in table.columns], [[number(cell) for cell in row] for row in table.rows]),
+                *table([str(c) for c in one.columns], [[number(value) for value in row] for row in one.rows]),
             ],
         )
-        for name, table in found
+        for name, one in found
     ]
 
 
-def _checks(report: Report) -> list[str]:
+def checks(report: Report) -> list[str]:
+    """Every check with its evidence, folded; what fired stands first."""
     rows = [
         [
             word(f),
             v.gate,
-            _code(f.check).strip(),
+            code(f.check).strip(),
             f.subject,
             ", ".join(filter(None, [f.message, evidence(f), let_pass(f)])),
         ]
         for v in report.verdicts
         for f in (*told(v), *(f for f in v.findings if f not in told(v)))
     ]
-    return _folded("Every check", _table(["", "gate", "check", "subject", "evidence"], rows))
+    return folded("Every check", table(["", "gate", "check", "subject", "evidence"], rows))
 
 
-def _steps(report: Report) -> list[str]:
+def steps(report: Report) -> list[str]:
+    """Every step with its time, folded."""
     rows = [[r.step, r.subject, "reused" if r.reused else seconds(r.seconds), remark(r)] for r in report.records]
-    return _folded("Steps", _table(["step", "subject", "time", "result"], rows))
+    return folded("Steps", table(["step", "subject", "time", "result"], rows))
 
 
-def _folded(summary: str, lines: Sequence[str]) -> list[str]:
-    return [f"<details><summary>{_cell(summary)}</summary>\n", *lines, "\n</details>"]
+def folded(summary: str, lines: Sequence[str]) -> list[str]:
+    """Lines that are shown when somebody clicks on the summary."""
+    return [f"<details><summary>{cell(summary)}</summary>\n", *lines, "\n</details>"]
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    head = ["| " + " | ".join(map(_cell, columns)) + " |", "|---" * len(columns) + "|"]
-    return [*head, *("| " + " | ".join(map(_cell, row)) + " |" for row in rows)]
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table of plain texts."""
+    head = ["| " + " | ".join(map(cell, columns)) + " |", "|---" * len(columns) + "|"]
+    return [*head, *("| " + " | ".join(map(cell, row)) + " |" for row in rows)]
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """The text as code and a blank; "" where there is none."""
     plain = " ".join(text.replace("`", "'").split())  # within backticks nothing but a backtick is special
     return f"`{plain}` " if plain else ""
 
 
-def _cell(text: str) -> str:
-    """The text as one line that neither ends its cell nor makes a tag, a link or a mention."""
-    line = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+def cell(text: str) -> str:
+    """The text as one line that neither ends its cell nor makes a tag, a link, a fence or a mention."""
+    line = (
+        re.sub("`{3,}", "'''", " ".join(text.split())).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    )
     return re.sub(r"(?<!\w)@", "@\u200b", line.replace("&", "&amp;").replace("<", "&lt;"))

@@ -9,11 +9,13 @@ import math
 import pytest
 
 from mlops import exhibits as values
-from mlops.errors import NothingToDo
+from mlops.errors import NothingToDo, OutsideError, UsageError
+from mlops.reports import as_json
 from mlops.steps import report as step
+from mlops.verdict import Outcome
 from mlops.workspace import open_workspace
 from tests import small
-from tests.reports.reports import EVERY, exhibits, report
+from tests.reports.reports import EVERY, FINE, FLOOR, UNSURE, exhibits, report
 
 
 @pytest.fixture
@@ -73,3 +75,81 @@ def test_a_suffix_without_a_format_is_told_before_anything_is_computed(shop):
     ran = small.mlops(shop, "check-model", "--report", "r.pdf")
     assert (ran.returncode, "check-model " in ran.stderr) == (2, False)
     assert ".html, .md, .json, .txt" in ran.stderr
+
+
+def put(folder, name: str, whole, shown=None):
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(as_json.render(whole, shown))
+    return file
+
+
+def of_model(name: str, *findings, **more):
+    """The report of a job that judged one model."""
+    whole = report(*findings)
+    (first, judged) = whole.records
+    verdict = dataclasses.replace(judged.verdict, subject=name)
+    return dataclasses.replace(
+        whole, records=(first, dataclasses.replace(judged, subject=name, verdict=verdict)), **more
+    )
+
+
+def test_reports_of_several_jobs_are_one_and_the_worst_verdict_counts(tmp_path):
+    put(tmp_path, "a/report.json", of_model("churn_v2", FINE, releases=("churn_v2-aa",)), exhibits())
+    put(tmp_path, "b/report.json", of_model("fraud_v1", FLOOR, releases=(), errors=("it broke",)))
+    put(tmp_path, "c.json", of_model("churn_v2", UNSURE, FINE, releases=("churn_v2-aa",)))
+    whole, shown = step.merged([tmp_path])
+    assert [record.name for record in whole.records] == [
+        "snapshot:customers",
+        "check-model:churn_v2",
+        "check-model:fraud_v1",
+    ]
+    assert [str(verdict.outcome) for verdict in whole.verdicts] == ["insufficient", "fail"]
+    assert (whole.releases, whole.errors) == (("churn_v2-aa",), ("it broke",))
+    assert dict(shown) == exhibits()
+
+
+def test_a_model_whose_job_died_has_not_run_and_does_not_pass(tmp_path):
+    """Promise 2, a part."""
+    put(tmp_path, "r.json", of_model("churn_v2", FINE))
+    assert step.merged([tmp_path], ["churn_v2"])[0].outcome is Outcome.PASS
+    whole, _ = step.merged([tmp_path], ["churn_v2", "fraud_v1"])
+    assert whole.outcome is Outcome.FAIL
+    assert whole.verdicts[-1].findings[0].message.startswith("no job reported on fraud_v1")
+
+
+def test_a_report_in_json_comes_back_but_for_numbers_that_json_lacks():
+    odd = dataclasses.replace(EVERY[0], measured=math.inf, interval=(-math.inf, math.inf))
+    whole = report(odd, *EVERY[1:])
+    back, shown = as_json.read(as_json.render(whole, exhibits()))
+    assert shown == exhibits()
+    plain = dataclasses.replace(odd, measured=None, interval=None)
+    assert back == report(plain, *EVERY[1:])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"records": [1]}', '{"records": [{"step": 1}], "command": "run"}'])
+def test_a_file_that_is_no_report_is_named(tmp_path, text):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(UsageError, match=r"r\.json is no report of mlops"):
+        step.merged([tmp_path / "r.json"])
+
+
+def test_no_report_at_all_is_never_a_pass(tmp_path):
+    with pytest.raises(NothingToDo, match="there is no report in"):
+        step.merged([tmp_path])
+    with pytest.raises(OutsideError, match="cannot be read"):
+        step.merged([tmp_path / "gone.json"])
+
+
+def test_the_lineage_of_what_was_judged_goes_from_sources_to_the_place(bank):
+    workspace = small.opened(bank)
+    whole = of_model("fraud_v2", FLOOR, releases=("fraud_v2-aa",), deployed={"staging": "fraud_v2-aa"})
+    made = {box.name: box for box in step.boxes(workspace, whole, {"spend_v2"})}
+    assert {name: box.reads for name, box in made.items()} == {
+        "payments": (),
+        "spend_v2": ("payments",),
+        "fraud_v2": ("payments", "spend_v2"),
+        "fraud_v2-aa": ("fraud_v2",),
+        "staging": ("fraud_v2-aa",),
+    }
+    assert (made["spend_v2"].mark, made["fraud_v2"].mark) == ("changed", "refused")
