@@ -119,6 +119,12 @@ OURS: dict[str, Default] = {
     "service.errors": Default(_FAIL, "a request under load went unanswered"),
     "service.latency": Default(_FAIL, "slower than was promised"),
     "service.throughput": Default(_FAIL, "fewer requests a second than were promised"),
+    "service.memory": Default(_FAIL, "more memory than is declared; skipped where none is"),
+    "service.champion": Default(
+        _FAIL,
+        "surely more than `slower` times as slow as the release that serves now, in turn on the same machine; "
+        "skipped where none is live",
+    ),
     "canary.ready": Default(_FAIL, "what a worker cannot hold answers nobody"),
     "canary.errors": Default(_FAIL, "more requests fail than with the live release"),
     "canary.refusals": Default(_FAIL, "callers are refused whom the live release answers"),
