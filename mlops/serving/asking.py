@@ -29,29 +29,39 @@ def requests(table: pd.DataFrame, frame: pd.DataFrame, contract: Contract, count
 
     Their entity keys are distinct, and they cover the classes and the missing values that the table has.
     """
-    import numpy as np
-
-    must = [field.name for field in contract.fields if not field.nullable]
-    possible = np.flatnonzero(table[must].notna().all(axis=1).to_numpy())
+    possible = possible_rows(table, contract)
     part = table.iloc[possible]
     labels = part[contract.label].tolist() if contract.task != "regression" else [None] * len(part)
     entities = list(contract.entities)
     keys = list(part[entities].itertuples(index=False, name=None)) if entities else list(range(len(part)))
     missing = frame.iloc[possible].isna().to_numpy()
     rows = [int(possible[i]) for i in _positions(labels, missing, keys, count)]
-    fields = {field.name: [_plain(v, field.kind) for v in table[field.name].iloc[rows]] for field in contract.fields}
     stored = {
-        one.name: [_plain(v, "float" if one.kind == "number" else "string") for v in table[one.name].iloc[rows]]
+        one.name: [plain(v, "float" if one.kind == "number" else "string") for v in table[one.name].iloc[rows]]
         for one in contract.stored
     }
-    return Asked(rows, _by_row(fields, len(rows)), _by_row(stored, len(rows)))
+    return Asked(rows, as_requests(table.iloc[rows], contract), _by_row(stored, len(rows)))
+
+
+def possible_rows(table: pd.DataFrame, contract: Contract) -> Any:
+    """The positions of the rows that can be requests: no field is missing that must be there."""
+    import numpy as np
+
+    must = [field.name for field in contract.fields if not field.nullable]
+    return np.flatnonzero(table[must].notna().all(axis=1).to_numpy())
+
+
+def as_requests(table: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
+    """The rows of a table as a caller would send them."""
+    fields = {field.name: [plain(v, field.kind) for v in table[field.name]] for field in contract.fields}
+    return _by_row(fields, len(table))
 
 
 def _by_row(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
     return [{name: values[i] for name, values in columns.items()} for i in range(count)]
 
 
-def _plain(value: Any, kind: FieldKind) -> Any:
+def plain(value: Any, kind: FieldKind) -> Any:
     """A cell of a table as the JSON value that a caller would send."""
     import pandas as pd
 
