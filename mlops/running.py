@@ -9,6 +9,7 @@ import mlops
 from mlops import own_tests
 from mlops.actions import Actions, Wish
 from mlops.adapters import git
+from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Index
 from mlops.errors import MlopsError, NothingToDo
 from mlops.events import write_events
@@ -17,12 +18,20 @@ from mlops.gates.severities import validate
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder, executor
 from mlops.unsaved import demand_saved
+from mlops.using import using
 from mlops.verdict import Outcome, Report
 from mlops.workspace import Workspace
 
 
 def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, tuple[MlopsError, ...]]:
     """Do what is wished; gives the report, and the errors that stopped tasks."""
+    with disk_errors(workspace.home):
+        workspace.home.mkdir(exist_ok=True)
+    with using(workspace):
+        return _run(workspace, wish, observer)
+
+
+def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, tuple[MlopsError, ...]]:
     if not wish.models and not wish.views:
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
     validate(workspace.config.severity, own=own_tests.checks(workspace))

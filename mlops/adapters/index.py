@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,19 @@ class Index:
         with self._lock:
             row = self._database.execute(query, (key,)).fetchone()
         return None if row is None else _entry(*row)
+
+    def used(self) -> list[tuple[Entry, float]]:
+        """All that is here, a fork's too, each with the moment at which it was computed or last used, oldest first."""
+        query = "select record, ingredients, fork, at from records order by at"
+        with self._lock:
+            rows = self._database.execute(query).fetchall()
+        return [(_entry(*row[:3]), datetime.fromisoformat(row[3]).timestamp()) for row in rows]
+
+    def forget_all(self, keys: Iterable[str]) -> None:
+        """Drop records, all or none."""
+        with self._lock, self._database:
+            self._database.execute("begin immediate")
+            self._database.executemany("delete from records where key = ?", [(key,) for key in keys])
 
     def close(self) -> None:
         """Close the file."""

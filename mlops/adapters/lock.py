@@ -19,11 +19,9 @@ def locked(file: Path, busy: str, *, seconds: float = 120.0) -> Iterator[None]:
 
     OutsideError when it is not free within `seconds`: `busy`, such as "the ledger is being written", and by whom.
     """
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = _opened(file)
     try:
-        _take(handle, busy, seconds)
+        _take(handle, busy, seconds, fcntl.LOCK_EX)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
@@ -31,14 +29,32 @@ def locked(file: Path, busy: str, *, seconds: float = 120.0) -> Iterator[None]:
         os.close(handle)  # which also lets go of the lock
 
 
-def _take(handle: int, busy: str, seconds: float) -> None:
+@contextmanager
+def shared(file: Path, busy: str, *, seconds: float = 120.0) -> Iterator[None]:
+    """Hold a lock file beside others who share it; who wants it alone waits for them all. Raises as `locked` does."""
+    handle = _opened(file)
+    try:
+        _take(handle, busy, seconds, fcntl.LOCK_SH)
+        os.pwrite(handle, f"{os.getpid():<10}".encode(), 0)  # any of those who share it, for who waits
+        yield
+    finally:
+        os.close(handle)
+
+
+def _opened(file: Path) -> int:
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _take(handle: int, busy: str, seconds: float, how: int) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                holder = os.pread(handle, 32, 0).decode() or "another process"
+                holder = os.pread(handle, 32, 0).decode().strip() or "another process"
                 raise OutsideError(
                     f"{busy} by process {holder}",
                     next_step="wait until that is done, then run again",

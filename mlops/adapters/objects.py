@@ -123,6 +123,17 @@ class ObjectStore:
             waiting += [name for name in self._named(digest) if self.has(name)]
         return found
 
+    def listed(self) -> Iterator[tuple[str, Path]]:
+        """Every object with its file."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
+            yield from (
+                (folder.name + file.name, file) for file in folder.iterdir() if _is_digest(folder.name + file.name)
+            )
+
+    def drop(self, digest: str) -> None:
+        """Remove an object that nobody needs."""
+        self._place(digest).unlink(missing_ok=True)
+
     def has(self, digest: str) -> bool:
         """Whether an object is there (its content is checked when it is read)."""
         return self._place(digest).exists()

@@ -54,11 +54,17 @@ def allow_dirty(function: F) -> F:
     )(function)
 
 
-def opened(root: Path) -> Workspace:
-    """The project in `root`."""
+def opened(root: Path, *, uses: bool = True) -> Workspace:
+    """The project in `root`; with `uses` nothing of its store is collected until the command ends."""
     from mlops.workspace import open_workspace
 
-    return open_workspace(root)
+    workspace = open_workspace(root)
+    context = click.get_current_context(silent=True)
+    if uses and context is not None:
+        from mlops.using import using
+
+        context.with_resource(using(workspace))
+    return workspace
 
 
 def complete_models(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -32,7 +32,7 @@ def command(
     """
     from mlops.steps.serve import serve, unit
 
-    workspace = opened(root)
+    workspace = opened(root, uses=False)  # it runs for months; what it serves is kept by its pointer
     if systemd:
         click.echo(unit(workspace, environment=environment, family=family, port=port), nl=False)
         return

@@ -58,6 +58,16 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
 
 
+def bytes_of(size: int) -> str:
+    """`512 B`, `1.4 kB`, `3.2 GB`: in powers of a thousand, as disks are sold."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
 def age(value: float) -> str:
     """`45 s`, `12 min`, `3 h`, `9 days`: how long ago, as far as a person cares."""
     for unit, name in ((86_400, "days"), (3_600, "h"), (60, "min")):
