@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlops.cli.deployments import deploying
 from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import show, tell_the_ledger
 from mlops.cli.options import allow_dirty, as_json, complete_environments, opened, project, why
@@ -86,9 +87,16 @@ def command(
 
     if share is not None or shadow:
         plan = planned(share, duration, requests)
-        watch(workspace, environment, Tried(name, plan, reason, prepare), as_json=as_json)
+        trial = Tried(name, plan, reason, prepare)
+        if shadow:  # it answers nobody, so nothing is deployed
+            watch(workspace, environment, trial, as_json=as_json)
+            return
+        with deploying(workspace, environment, _whole(workspace, name), reason) as ended:
+            watch(workspace, environment, trial, as_json=as_json, ended=ended)
         return
-    record = deploy(workspace, environment=environment, release=name, reason=reason, prepare=prepare)
+    with deploying(workspace, environment, _whole(workspace, name), reason) as ended:
+        record = deploy(workspace, environment=environment, release=name, reason=reason, prepare=prepare)
+        ended(record)
     for sentence in record.facts.get("mended", ()):
         click.echo(f"note: {sentence}", err=True)
     show(record, as_json=as_json)
@@ -107,6 +115,13 @@ def _demand_sense(release: str | None, share: float | None, *, shadow: bool, res
         raise UsageError("--resume goes on with what was begun", next_step="leave RELEASE, --canary and --shadow out")
     if watched and share is None and not (shadow or resume):
         raise UsageError("--for and --requests say how long a canary is watched", next_step="add --canary 10%")
+
+
+def _whole(workspace: Workspace, name: str) -> str:
+    """The release's whole name."""
+    from mlops.targets import chosen
+
+    return chosen.release(workspace, name)
 
 
 def compute(workspace: Workspace, views: tuple[FeatureView, ...]) -> None:

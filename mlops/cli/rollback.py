@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mlops.cli import deployments
 from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import show, tell_the_ledger
 from mlops.cli.options import as_json, complete_environments, opened, project, why
@@ -41,3 +42,4 @@ def command(
     record = rollback(workspace, environment=environment, to=to, family=family, reason=reason)
     show(record, as_json=as_json)
     tell_the_ledger(workspace, environment, patient=False)
+    deployments.tell(workspace, record, hurried=True)

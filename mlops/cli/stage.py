@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops.cli import in_actions
+from mlops.cli import deployments, in_actions
 from mlops.cli.display import Display
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_models, opened, project, report_files
@@ -128,6 +128,7 @@ def _tell(workspace: Workspace, report: Report, errors: tuple[MlopsError, ...], 
     for file in told.files:
         write(workspace, report, file)
     in_actions.tell(workspace, report, errors if not _unexplained(report, errors) else ())
+    deployments.tell_all(workspace, report)
 
 
 def leave(report: Report, errors: tuple[MlopsError, ...]) -> None:

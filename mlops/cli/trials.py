@@ -105,7 +105,14 @@ def planned(share: float | None, duration: float | None, requests: int | None) -
     return Plan(share=share, seconds=period, requests=requests)
 
 
-def watch(workspace: Workspace, environment: str, trial: Trial, *, as_json: bool) -> None:
+def watch(
+    workspace: Workspace,
+    environment: str,
+    trial: Trial,
+    *,
+    as_json: bool,
+    ended: Callable[[Record], None] = lambda _: None,
+) -> None:
     """Watch a trial and print how it ended; raises what a machine reads as exit 5 (rolled back) or 7 (held)."""
     live = not as_json and sys.stderr.isatty()
 
@@ -117,6 +124,7 @@ def watch(workspace: Workspace, environment: str, trial: Trial, *, as_json: bool
     if live:
         click.echo("\r\x1b[K", nl=False, err=True)
     in_actions.tell_moved(record)
+    ended(record)
     failure = _failure(record)
     if as_json:
         verdict = msgspec.to_builtins(record.verdict.findings) if record.verdict else []

@@ -108,7 +108,9 @@ def test_a_schema_is_annotated_at_its_column(job, shop, capsys):
 
 def test_a_move_is_in_the_summary_and_the_outputs(job, shop, capsys):
     (release,) = [path.name for path in (shop / ".mlops/releases").iterdir()]
-    code, _, _ = typed(capsys, "deploy", "production", release, "--reason", "a | b", "--project", str(shop))
+    code, _, _ = typed(
+        capsys, "deploy", "production", release, "--allow-dirty", "--reason", "a | b", "--project", str(shop)
+    )
     assert code == 0
     assert read_outputs((job / "output").read_text()) == {"release": release, "changed": "true"}
     summary = (job / "summary").read_text()
