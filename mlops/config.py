@@ -120,6 +120,7 @@ class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     url: str = ""  # where people reach it; GitHub's page of deployments links there
     keep: Count = 5  # releases that stay servable for a rollback
     dirty: Literal["auto", "allow", "refuse"] = "auto"  # what unsaved changes made; auto: only here, not in production
+    packages: Literal["own", "shared"] = "own"  # those that a release was judged with, or those of the server
     decisions: Decisions = Decisions()
     command: Command = Command()
     kubernetes: Kubernetes = Kubernetes()

@@ -44,6 +44,7 @@ class Manifest:
     champion: str = ""  # the release that it was judged against
     beside: str = ""  # the release that it was put under load in turn with
     framework: str = ""
+    python: str = ""  # the version that it was judged with, such as "3.12"
 
     @property
     def family(self) -> str:

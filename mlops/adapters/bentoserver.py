@@ -19,6 +19,7 @@ from mlops.errors import OutsideError
 LOOPBACK = "127.0.0.1"
 _LOOK_EVERY = 0.03  # seconds
 _LAST_LINES = 12
+_BACKLOG = 2048  # connections that may wait to be taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +44,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def demand_free(host: str, port: int) -> None:
-    """OutsideError naming the port when something listens there already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OutsideError(
-                f"port {port} on {host} is taken ({error.strerror})",
-                next_step=f"stop what listens there (`ss -ltnp 'sport = :{port}'` names it), or choose another: --port",
-            ) from None
+def listening(host: str, port: int) -> socket.socket:
+    """A socket on which connections wait for whoever takes them; OutsideError naming the port when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OutsideError(
+            f"port {port} on {host} is taken ({error.strerror})",
+            next_step=f"stop what listens there (`ss -ltnp 'sport = :{port}'` names it), or choose another: --port",
+        ) from None
 
 
 def start(serving: Serving, *, log: Path | None = None) -> subprocess.Popen[bytes]:

@@ -20,6 +20,7 @@ from mlops.errors import DeploymentFailed, MlopsError
 from mlops.release import MANIFEST, PAYLOAD
 from mlops.serving.decisions import FOLDER_VARIABLE, Arm, DecisionLog, Tell, settings
 from mlops.serving.integrity import read_manifest
+from mlops.serving.packages import SHARED_VARIABLE, lacking, packages
 from mlops.serving.pointer import POINTER, Ack, Pointer, being_a_worker, read_pointer, write_ack
 from mlops.serving.runtime import Decided, LoadedRelease, load_payload, load_release
 from mlops.serving.trying import Trying
@@ -101,6 +102,9 @@ class Host:
     def watch(self) -> None:
         """Nothing to follow."""
 
+    async def leave(self) -> None:
+        """Follow no more, and be counted no more, while the last requests are answered."""
+
     async def stop(self) -> None:
         """End in order: what was decided is written."""
         if self._decisions is not None:
@@ -108,12 +112,24 @@ class Host:
 
 
 class FollowingHost(Host):
-    """Holds the releases that an environment's pointer names, and follows it from `watch` to `stop`."""
+    """Holds the releases that an environment's pointer names, and follows it from `watch` to `leave`.
+
+    A release that was judged with other packages than this process has is none of its matter: another crew of
+    workers takes over, and until then this one goes on with what it has. `shared` makes it host every release.
+    """
 
     def __init__(
-        self, pointer: Path, releases: Path, online: Path | None, *, decisions: DecisionLog | None = None
+        self,
+        pointer: Path,
+        releases: Path,
+        online: Path | None,
+        *,
+        decisions: DecisionLog | None = None,
+        shared: bool = False,
     ) -> None:
         super().__init__(pointer, online, decisions=decisions)
+        self._shared = shared
+        self._others: dict[str, tuple[str, ...]] = {}
         self._pointer = pointer
         self._releases = releases
         self._warm: dict[str, LoadedRelease] = {}
@@ -145,6 +161,12 @@ class FollowingHost(Host):
             raise DeploymentFailed(
                 f"nothing is live in {self._pointer}", next_step="deploy a release: `mlops deploy ENV`"
             )
+        other = self._lacking(pointer.live)
+        if other:
+            raise DeploymentFailed(
+                f"{pointer.live} was judged with {other[0]}",
+                next_step="serve it by `mlops serve`, which makes an environment for it",
+            )
         self._live = self._have(pointer.live)
         self._follow(pointer)
 
@@ -153,15 +175,23 @@ class FollowingHost(Host):
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._keep_looking())
 
+    async def leave(self) -> None:
+        """Follow no more, and be counted no more, while the last requests are answered."""
+        await self._end_watch()
+        self._exits.close()
+
     async def stop(self) -> None:
-        """End the watch."""
+        """End the watch, and the log."""
+        await self._end_watch()
+        await super().stop()
+        self._exits.close()
+
+    async def _end_watch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
         self._trying.stop()
-        await super().stop()
-        self._exits.close()
 
     async def _keep_looking(self) -> None:
         looked: tuple[int, int] | None = None  # so the first look warms up the previous release
@@ -197,6 +227,10 @@ class FollowingHost(Host):
         self._followed = pointer
         given_up = self._trying.give_up(pointer)
         self._warm |= {one.release: one for one in given_up}
+        other = self._lacking(pointer.live)
+        if other:  # and no acknowledgement: who waits for this generation waits for the other workers
+            _logger.info("%s was judged with %s: other workers take over", pointer.live, ", ".join(other))
+            return
         try:
             chosen = self._have(pointer.live)
         except MlopsError as error:
@@ -213,7 +247,7 @@ class FollowingHost(Host):
 
     def _warm_up(self, pointer: Pointer) -> None:
         """Hold the previous release ready for a rollback, and let go of those beyond."""
-        if pointer.previous is None or self.live.release != pointer.live:
+        if pointer.previous is None or self.live.release != pointer.live or self._lacking(pointer.previous):
             return
         try:
             previous = self._have(pointer.previous)
@@ -233,6 +267,14 @@ class FollowingHost(Host):
         if release in self._warm:
             return self._warm[release]
         return load_release(self._releases, release, self._online)
+
+    def _lacking(self, release: str) -> tuple[str, ...]:
+        """What the release was judged with and this process has otherwise."""
+        if self._shared:
+            return ()
+        if release not in self._others:
+            self._others[release] = lacking(packages(self._releases / release))
+        return self._others[release]
 
     def _acknowledge(self, pointer: Pointer) -> None:
         serving = self._live.release if self._live else ""
@@ -256,6 +298,7 @@ def host(variables: Mapping[str, str], working_directory: Path) -> Host:
     decisions = DecisionLog(wanted) if wanted is not None else None
     pointer = variables.get(POINTER_VARIABLE)
     if pointer:
-        return FollowingHost(Path(pointer), Path(variables[RELEASES_VARIABLE]), online, decisions=decisions)
+        shared, releases = bool(variables.get(SHARED_VARIABLE)), Path(variables[RELEASES_VARIABLE])
+        return FollowingHost(Path(pointer), releases, online, decisions=decisions, shared=shared)
     payload = Path(variables.get(PAYLOAD_VARIABLE) or working_directory / "release")
     return Host(payload, online, variables.get(NAME_VARIABLE, ""), decisions=decisions)

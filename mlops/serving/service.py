@@ -43,6 +43,11 @@ _leaving = Leaving(float(os.environ.get(DRAIN_VARIABLE) or 0))
 _ids = new_ids()
 
 
+async def leave() -> None:
+    """Follow the pointer no more: others have taken over, and a deployment need not wait for this worker."""
+    await _host.leave()
+
+
 class _Refused(BentoMLException):  # type: ignore[misc]  # BentoML has no type hints that mypy may follow
     """A request that the typed endpoint refuses, in the words of /predict."""
 

@@ -119,6 +119,7 @@ def _manifest(model: Model, contract: Contract, work: Work) -> Manifest:
             r.name: r.key for r in (*work.snapshots, work.assembled, work.trained, work.packaged, *work.gates) if r.key
         },
         framework=__version__,
+        python=environment_lock()["python"],
         training=work.assembled.outputs["train"],
         champion=str(work.checked.facts.get("champion", "")),
         beside=next((str(r.facts.get("champion", "")) for r in work.gates if r.step == "check-service"), ""),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import signal
-import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -17,10 +18,12 @@ from mlops.adapters import bentoserver
 from mlops.config import Environment
 from mlops.errors import NothingToDo, OutsideError, UsageError
 from mlops.serving import decisions
+from mlops.serving.crews import LOOK_EVERY, Crews
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import forget_dead_workers, read_acks, read_pointer
 from mlops.targets import chosen
-from mlops.targets.servers import SERVICE, Server, announced, read_server
+from mlops.targets.posting import posting as posting_of
+from mlops.targets.servers import Server, announced, read_server
 from mlops.targets.systemd import Unit, unit_file
 from mlops.verdict import Record
 
@@ -34,11 +37,12 @@ SECRETS = "service.env"
 
 
 def serve(workspace: Workspace, *, environment: str, family: str | None = None, port: int | None = None) -> Record:
-    """What the server did, once it has ended. Runs `bentoml serve` in the foreground and follows the pointer.
+    """What the server did, once it has ended. Keeps workers in the foreground, which follow the pointer.
 
-    SIGINT and SIGTERM drain it. NothingToDo where nothing is live; OutsideError where the port is taken.
-    The engine is the installed mlops, not a release's own copy, so it can host any release and outlives them;
-    each release proves itself by its golden requests.
+    SIGINT and SIGTERM drain it; SIGUSR1 replaces its workers by new ones. NothingToDo where nothing is live;
+    OutsideError where the port is taken. The engine is the installed mlops, not a release's own copy, so it can
+    host any release and outlives them; each release proves itself by its golden requests, and one that was judged with
+    other packages gets workers that have those.
     """
     settings = _served_here(workspace, environment)
     target = chosen.local(workspace, environment)
@@ -46,14 +50,17 @@ def serve(workspace: Workspace, *, environment: str, family: str | None = None, 
     folder = target.folder / name
     live = _live(target, folder, environment)
     _not_twice(folder, environment)
+    variables = _variables(settings, folder)
     at = port or settings.port
-    bentoserver.demand_free(settings.host, at)
-    child = bentoserver.start(_serving(settings, target, folder, at))
-    server = Server(pid=child.pid, host=settings.host, port=at, workers=settings.workers)
-    with _passing_signals_on(child), announced(folder, server):
-        code = _until_it_ends(child)
-    if code not in (0, -signal.SIGTERM, -signal.SIGINT):
-        raise OutsideError(f"the server ended with code {code}", next_step="read what it printed above")
+    with bentoserver.listening(settings.host, at) as listener, _heeding_signals() as told:
+        posting = posting_of(target, name, listener, workers=settings.workers, variables=variables)
+        server = Server(pid=os.getpid(), host=settings.host, port=at, workers=settings.workers)
+        with announced(folder, server), Crews(posting) as crews:
+            while not told.stop.wait(LOOK_EVERY):
+                if told.renew.is_set():
+                    told.renew.clear()
+                    crews.renew()
+                crews.tend()
     return Record(step="serve", subject=environment, facts={"release": live, "port": at})
 
 
@@ -104,25 +111,18 @@ def _not_twice(folder: Path, environment: str) -> None:
         )
 
 
-def _serving(settings: Environment, target: LocalTarget, folder: Path, port: int) -> bentoserver.Serving:
-    variables = {
-        "MLOPS_POINTER": str(folder),
-        "MLOPS_RELEASES": str(target.releases),
-        "MLOPS_ONLINE": str(target.online),
-        "MLOPS_WORKERS": str(settings.workers),
-    }
-    if settings.token_env is not None:
-        token = os.environ.get(settings.token_env)
-        if not token:
-            raise UsageError(
-                f"the environment wants a token in {settings.token_env}, and that variable is not set",
-                next_step=f"set it: export {settings.token_env}=…",
-            )
-        variables["MLOPS_TOKEN"] = token
-    variables |= logging_variables(settings, folder)
-    return bentoserver.Serving(
-        target=SERVICE, port=port, host=settings.host, home=folder / "bentoml", variables=variables
-    )
+def _variables(settings: Environment, folder: Path) -> dict[str, str]:
+    """What workers are told beside where to find things: the token, and what they log."""
+    told = logging_variables(settings, folder)
+    if settings.token_env is None:
+        return told
+    token = os.environ.get(settings.token_env)
+    if not token:
+        raise UsageError(
+            f"the environment wants a token in {settings.token_env}, and that variable is not set",
+            next_step=f"set it: export {settings.token_env}=…",
+        )
+    return {**told, "MLOPS_TOKEN": token}
 
 
 def logging_variables(settings: Environment, folder: Path) -> dict[str, str]:
@@ -136,21 +136,26 @@ def logging_variables(settings: Environment, folder: Path) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What signals have asked for."""
+
+    stop: threading.Event
+    renew: threading.Event
+
+
 @contextmanager
-def _passing_signals_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """The child has a process group of its own, so that a stop reaches it once and through us."""
+def _heeding_signals() -> Iterator[_Told]:
+    """Workers have sessions of their own, so that a stop reaches them once and through us."""
+    told = _Told(threading.Event(), threading.Event())
 
-    def stop(_: int, __: FrameType | None) -> None:
-        child.send_signal(signal.SIGTERM)
+    def heed(number: int, _: FrameType | None) -> None:
+        (told.renew if number == signal.SIGUSR1 else told.stop).set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heeded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = {number: signal.signal(number, heed) for number in heeded}
     try:
-        yield
+        yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        bentoserver.stop(child)
-
-
-def _until_it_ends(child: subprocess.Popen[bytes]) -> int:
-    return child.wait()

@@ -45,6 +45,7 @@ def local(workspace: Workspace, name: str) -> LocalTarget:
         workspace.releases,
         keep=settings.keep,
         online_name=online_file(workspace.config),
+        shared=settings.packages == "shared",
     )
 
 

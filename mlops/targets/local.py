@@ -5,13 +5,13 @@ Where a server runs, each worker must acknowledge and the server must be ready, 
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlops.adapters import bentoserver, commands
 from mlops.errors import DeploymentFailed
+from mlops.serving.packages import python_for
 from mlops.serving.pointer import Ack, Pointer, read_acks, write_pointer
 from mlops.targets.kept import KeptTarget
 from mlops.targets.protocol import Health
@@ -27,15 +27,22 @@ class LocalTarget(KeptTarget):
 
     patience: float = 60.0
     rehearses: bool = True
+    shared: bool = False  # whether every release is hosted with the packages of the server
+
+    def python_for(self, release: str) -> Path:
+        """The interpreter that is to host a release, made where there is none; DeploymentFailed where it cannot be."""
+        return python_for(self.releases, release, shared=self.shared)
 
     def rehearse(self, family: Path, release: str) -> None:
         """Raise DeploymentFailed where a release that no worker holds yet does not load in a process of its own.
 
-        So code that ends its process, or never ends itself, does so out of the workers' way.
+        So code that ends its process, or never ends itself, does so out of the workers' way. It has the packages that
+        the release was judged with.
         """
+        python = self.python_for(release)
         if not read_acks(family) or not self.rehearses or self.holds(family.name, release):
             return
-        words = [sys.executable, "-m", "mlops.serving.rehearse", str(self.releases), release, str(self.online)]
+        words = [str(python), "-P", "-m", "mlops.serving.rehearse", str(self.releases), release, str(self.online)]
         ended = commands.run(words, folder=self.folder, variables={}, seconds=self.patience)
         if not ended.done:
             how = f"not within {self.patience:g} seconds" if ended.code is None else f"it ended with code {ended.code}"
@@ -43,6 +50,15 @@ class LocalTarget(KeptTarget):
             raise DeploymentFailed(
                 f"{release} does not load: {last[-1] if last else how}; the workers go on as before",
                 next_step="mend the release (`mlops check-service` boots it alone), then deploy again",
+            )
+
+    def demand_shared(self, live: str, release: str) -> None:
+        """DeploymentFailed where a release cannot be tried in the process of the live one: it has other packages."""
+        if self.python_for(live) != self.python_for(release):
+            raise DeploymentFailed(
+                f"{release} and {live}, which is live, were judged with other packages, so they cannot share a process",
+                next_step=f"deploy it without a trial, `mlops deploy {self.environment} {release}`: it gets workers of "
+                "its own; or host both with the server's packages: packages = \"shared\" in the environment's settings",
             )
 
     def holds(self, family: str, release: str) -> bool:

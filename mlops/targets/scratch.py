@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from subprocess import Popen
 
 from mlops.adapters import bentoserver
-from mlops.errors import OutsideError
+from mlops.errors import MlopsError, OutsideError
+from mlops.serving.crews import LOOK_EVERY, Crews, Posting
 from mlops.serving.pointer import Pointer, read_acks, write_pointer
 from mlops.stores.online import FILE as ONLINE
 from mlops.targets.local import LocalTarget
-from mlops.targets.servers import SERVICE, Server, announced
+from mlops.targets.posting import posting
+from mlops.targets.servers import Server, announced
 
 _BOOT_SECONDS = 90.0
 _LOOK_EVERY = 0.05
@@ -38,27 +41,37 @@ def served_copy(original: LocalTarget, family: str, pointer: Pointer, folder: Pa
     The releases are the original's own, which nobody writes to; stored features are copied. OutsideError where the
     server, or the release before the live one, does not come up.
     """
-    target = LocalTarget(folder / original.environment, original.releases, original.keep, original.online_name)
+    target = replace(original, folder=folder / original.environment)
     _copy_online(original.online, target.online)
     place, log = target.folder / family, folder / "server.log"
     write_pointer(place, Pointer(live=pointer.live, previous=pointer.previous, older=pointer.older, generation=1))
-    serving = bentoserver.Serving(
-        target=SERVICE,
-        port=bentoserver.free_port(),
-        home=folder / "bentoml",
-        variables={
-            "MLOPS_POINTER": str(place),
-            "MLOPS_RELEASES": str(target.releases),
-            "MLOPS_ONLINE": str(target.online),
-            "MLOPS_DECISIONS": "",
-            "MLOPS_WORKERS": str(workers),
-        },
-    )
-    with bentoserver.running(serving, log=log) as server:
-        known = Server(pid=server.pid, host=serving.host, port=serving.port, workers=workers)
-        with announced(place, known):
-            _await(place, pointer, server, log, workers)
+    with bentoserver.listening(bentoserver.LOOPBACK, 0) as listener, log.open("wb") as said:
+        known = Server(pid=os.getpid(), host=bentoserver.LOOPBACK, port=listener.getsockname()[1], workers=workers)
+        posted = posting(
+            target, family, listener, workers=workers, variables={"MLOPS_DECISIONS": ""}, log=said.fileno()
+        )
+        with announced(place, known), _tended(posted) as tending:
+            _await(target, family, tending, log, workers)
             yield Copy(target=target, family=family, url=f"{known.address}/predict")
+
+
+@contextlib.contextmanager
+def _tended(posted: Posting) -> Iterator[threading.Thread]:
+    """A thread that tends the workers until the block ends; it ends before that only where they cannot be started."""
+    over = threading.Event()
+
+    def tend() -> None:
+        with contextlib.suppress(MlopsError), Crews(posted) as crews:
+            while not over.wait(LOOK_EVERY):
+                crews.tend()
+
+    thread = threading.Thread(target=tend, name="crews")
+    thread.start()
+    try:
+        yield thread
+    finally:
+        over.set()
+        thread.join()
 
 
 def _copy_online(original: Path, copy: Path) -> None:
@@ -74,16 +87,21 @@ def _copy_online(original: Path, copy: Path) -> None:
         source.backup(goal)
 
 
-def _await(place: Path, pointer: Pointer, server: Popen[bytes], log: Path, workers: int) -> None:
-    """Return when every worker serves the live release and holds the one before."""
+def _await(target: LocalTarget, family: str, tending: threading.Thread, log: Path, workers: int) -> None:
+    """Return when every worker serves the live release, and holds the one before if that can share its process."""
+    standing = target.standing(family)
+    live, previous = standing.live or "", standing.previous
+    wanted = {live}
+    if previous is not None and target.python_for(previous) == target.python_for(live):
+        wanted.add(previous)
     deadline = time.monotonic() + _BOOT_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        held = [{ack.serving, *ack.warm} for ack in read_acks(place) if ack.ok]
-        if len(held) >= workers and all(pointer.previous in one and pointer.live in one for one in held):
+    while time.monotonic() < deadline and tending.is_alive():
+        held = [{ack.serving, *ack.warm} for ack in read_acks(target.folder / family) if ack.ok]
+        if len(held) >= workers and all(wanted <= one for one in held):
             return
         time.sleep(_LOOK_EVERY)
     said = bentoserver.last_lines(log, 1)
     raise OutsideError(
-        f"a server of {pointer.live} with {pointer.previous} warm beside it did not come up: {said}",
+        f"a server of {live} with {previous} warm beside it did not come up: {said}",
         next_step="deploy each of them to an environment of its own and read what `mlops serve` says",
     )

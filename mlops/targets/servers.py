@@ -12,9 +12,6 @@ from msgspec import Struct
 
 from mlops.adapters.files import write_atomically
 
-SERVICE = "mlops.serving.service:Service"
-"""What BentoML runs: the installed engine, which hosts any release."""
-
 _FILE = "server.json"
 
 

@@ -18,6 +18,10 @@ Type=exec
 User={user}
 WorkingDirectory={root}
 ExecStart={command}
+# New workers come first, with the code that is installed then.
+ExecReload=/bin/kill -USR1 $MAINPID
+# An environment for a release with other packages is made below the folder of state: home is read-only here.
+Environment={cache}
 {variables}Restart=always
 RestartSec=1
 RestartPreventExitStatus=2
@@ -61,6 +65,7 @@ def unit_file(unit: Unit) -> str:
         user=unit.user,
         root=_path(unit.root),
         state=_quoted(_path(unit.state)),
+        cache=_quoted(f"UV_CACHE_DIR={_path(unit.state)}/python/.cache"),
         command=" ".join(_quoted(_word(word)) for word in unit.command),
         variables=f"EnvironmentFile={_path(unit.secrets)}\n" if unit.secrets else "",
     )

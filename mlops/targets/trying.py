@@ -112,6 +112,7 @@ def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str
     _demand_comparison(family, journal)
     with environment_lock(target.folder):
         manifest = verify(target.releases / journal.release)
+        target.demand_shared(journal.live, journal.release)
         keep(family, journal)
         try:
             target.rehearse(family, journal.release)

@@ -26,12 +26,13 @@ def alive(pid):
 
 
 def test_a_free_port_is_free_and_a_taken_one_is_named():
-    bentoserver.demand_free("127.0.0.1", bentoserver.free_port())
+    with bentoserver.listening("127.0.0.1", 0) as listener:
+        assert listener.getsockname()[1] > 0
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(OutsideError, match=str(taken.getsockname()[1])):
-            bentoserver.demand_free("127.0.0.1", taken.getsockname()[1])
+            bentoserver.listening("127.0.0.1", taken.getsockname()[1])
 
 
 def test_a_server_that_does_not_heed_is_killed_with_its_workers():

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlops.adapters import onnx
 from mlops.adapters.files import digest_bytes, tree
 from mlops.contract import Column, Computed, Contract, Field, Stored
 from mlops.release import BENTO, CONTRACT, GOLDEN, MANIFEST, PAYLOAD, Manifest
+from mlops.serving.packages import REQUIREMENTS
 from mlops.serving.runtime import LoadedRelease
 from mlops.stores.online import publish
 
@@ -62,9 +64,17 @@ def contract(model: str = "fraud_v1", *, computed: bool = True, stored: bool = T
 
 
 def make_release(
-    releases: Path, agreed: Contract | None = None, *, factor: float = 1.0, broken: bool = False, fault: str = ""
+    releases: Path,
+    agreed: Contract | None = None,
+    *,
+    factor: float = 1.0,
+    broken: bool = False,
+    fault: str = "",
+    pins: Sequence[str] = (),
 ) -> str:
     """A whole release below `releases`; gives its name. Another `factor` gives other answers.
+
+    With `pins` it says which packages it was judged with.
 
     A broken one is whole as well, but answers otherwise than its golden requests say. A `fault` is a line of Python in
     its on-demand feature, which sees the column `amount`.
@@ -76,6 +86,10 @@ def make_release(
     payload.mkdir(parents=True)
     source = staging / BENTO / "src"
     write_features(source, factor, fault)
+    if pins:
+        listing = staging / REQUIREMENTS
+        listing.parent.mkdir(parents=True)
+        listing.write_text("".join(f"{pin}\n" for pin in pins))
     (payload / CONTRACT).write_bytes(msgspec.json.encode(agreed))
     (payload / GOLDEN).write_bytes(b"[]")
     (payload / "model.onnx").write_bytes(onnx.convert(_fitted(agreed, factor), agreed))
