@@ -68,6 +68,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     params: dict[str, Any] = {}
     trials: Annotated[int, Meta(ge=0)] = 0  # of the search space; 0: no search
     seconds: Positive = 60.0
+    outcomes: str | None = None  # the source of labels that arrive later, with `request_id`, or entity keys and time
+    outcomes_within: Duration = "1h"  # how far an event may lie from its decision, where there is no `request_id`
 
     @property
     def split_column(self) -> str | None:

@@ -44,8 +44,7 @@ class OpenSegment:
         temporary = folder / f".{name}{OPEN}{_TEMPORARY}"
         with disk_errors(self._path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            fcntl.flock(self._handle, fcntl.LOCK_EX)  # before it has its name, so that nobody takes it for a lost one
+            self._handle = _locked(temporary)  # before it has its name, so that nobody takes it for a lost one
             self.size = 0
             self._write(schema.serialize())
             temporary.rename(self._path)
@@ -103,7 +102,9 @@ def recover(folder: Path) -> int:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.suffix == OPEN:
                     count += _close(path)
-                else:
+                elif os.fstat(
+                    handle
+                ).st_nlink:  # else another has removed it, and what has its name now is not this one
                     path.unlink()
             finally:
                 os.close(handle)
@@ -116,6 +117,16 @@ def prune(folder: Path, before: datetime) -> int:
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
+
+
+def _locked(path: Path) -> int:
+    """A new file that this process holds locked."""
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # somebody who recovers was faster than the lock, and has removed it
 
 
 def _close(path: Path) -> bool:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -138,3 +139,25 @@ def test_old_segments_are_removed_by_age(tmp_path):
         segment.close()
     assert prune(tmp_path, now - timedelta(days=30)) == 1
     assert closed(tmp_path) == [1]
+
+
+def test_beginning_and_recovering_at_the_same_time_loses_nothing(tmp_path):
+    ended = threading.Event()
+
+    def recovering():
+        while not ended.is_set():
+            recover(tmp_path)
+
+    others = [threading.Thread(target=recovering) for _ in range(2)]
+    for other in others:
+        other.start()
+    try:
+        for n in range(100):
+            segment = OpenSegment(tmp_path, f"{NAME}{n}", SCHEMA)
+            segment.append(batch(n))
+            segment.close()
+    finally:
+        ended.set()
+        for other in others:
+            other.join()
+    assert sorted(closed(tmp_path)) == list(range(100))
