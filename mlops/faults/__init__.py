@@ -27,6 +27,7 @@ from mlops.faults import (
     integrity,
     model,
     online,
+    outcomes,
     own,
     package,
     schema,
@@ -55,4 +56,5 @@ GATES: dict[str, Gate] = {
     "package": package,
     "service": service,
     "canary": canary,
+    "outcomes": outcomes,
 }

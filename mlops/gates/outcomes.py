@@ -97,7 +97,7 @@ def _labels(outcomes: pd.DataFrame, rule: Rule, told: list[Finding], also: Seque
     told.append(
         _finding(
             "outcomes.label",
-            f"{int(odd.sum())} outcomes are none of the model's labels ({classes}), such as {some[label][odd].iloc[0]!r}"
+            f"{int(odd.sum())} outcomes are no label of the model ({classes}), such as {some[label][odd].iloc[0]!r}"
             if odd.any()
             else f"every outcome is one of {classes}",
             rule,

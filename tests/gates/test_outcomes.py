@@ -58,7 +58,7 @@ def test_labels_are_joined_by_request_id_for_every_arm():
 def test_a_decision_counts_only_when_its_label_may_be_known():
     """Labels that come fast are of one kind: they wait until the others may have come."""
     log = decided(("old", 0, "live", 7.01), ("young", 0, "live", 6.99))
-    rows, findings = joined(log, outcomes(request_id=["old", "young"], is_fraud=[1, 1]), RULE, now=NOW)
+    rows, _ = joined(log, outcomes(request_id=["old", "young"], is_fraud=[1, 1]), RULE, now=NOW)
     assert known(rows) == {"old": "1"}
     assert list(rows.mature) == [True, False]
     later, _ = joined(log, outcomes(request_id=["old", "young"], is_fraud=[1, 1]), RULE, now=NOW + timedelta(days=1))
