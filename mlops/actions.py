@@ -17,20 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
-from mlops import champion, exhibits, ingredients, keys, pins, unsaved
+from mlops import champion, exhibits, ingredients, pins, unsaved
 from mlops.adapters.deepchecks import Deepchecks
 from mlops.adapters.index import Index
 from mlops.adapters.sources import fingerprint
-from mlops.closure import function_digest
-from mlops.config import ModelSettings, Source
+from mlops.config import ModelSettings
 from mlops.declare import FeatureView, Model, duration
 from mlops.errors import GateFailed, OutsideError
 from mlops.execution import Observer, Records
 from mlops.gates.overrides import in_force, overridable, overridden
 from mlops.gates.pinned import judge as judge_pinned
 from mlops.gates.severities import apply
+from mlops.parts.building import forget_parts
 from mlops.publishing import Fresh, publish_features, publish_retained
 from mlops.recording import Push, Recorder
 from mlops.refitting import NotRefitted, Refittable
@@ -74,6 +72,7 @@ class Wish:
     environment: str | None = None
     environments: tuple[str, ...] = ()  # where views are materialized
     reason: str = ""
+    anew: frozenset[str] = frozenset()  # steps that are computed again, whatever is known
     allow_dirty: bool = False  # whether unsaved changes may go where they are refused
 
 
@@ -144,14 +143,18 @@ class Actions:
     def snapshot(self, source: str) -> Action:
         """Take a source; a file is known by its content, a function or query by `max_age`."""
         settings = self.workspace.config.sources[source]
-        identity = fingerprint(settings, self.workspace.root)
-        if identity is None:
-            identity = _fresh(settings, self.workspace.root)
+        age = duration(settings.max_age).total_seconds()
+        by_content = settings.path is not None
+
+        def identity(_: Records) -> dict[str, str]:
+            content = fingerprint(settings, self.workspace.root) if by_content else None
+            return {"source": content or ingredients.origin(settings, self.workspace.root)}
 
         return Action(
             version=snapshot.VERSION,
             run=lambda _: self._taken(source),
-            ingredients=None if identity is None else (lambda _: {"source": identity}),
+            ingredients=identity if by_content or age > 0 else None,
+            still=lambda record: by_content or abs(time.time() - record.started) < age,  # a clock may go back
         )
 
     def _taken(self, source: str) -> Record:
@@ -194,13 +197,18 @@ class Actions:
         taken = f"snapshot:{view.source}"
         return Action(
             version=build_features.VERSION,
-            run=lambda done: build_features.build_features(
-                self.workspace,
-                view=view,
-                snapshot=done[taken],
-                progress=lambda text: self.observer.progress(f"build-features:{view.name}", text),
-            ),
+            run=lambda done: self._built(view, done[taken]),
             ingredients=lambda done: ingredients.built(self.workspace, view, done[taken]),
+        )
+
+    def _built(self, view: FeatureView, taken: Record) -> Record:
+        if "build-features" in self.wish.anew:
+            forget_parts(self.workspace, view)
+        return build_features.build_features(
+            self.workspace,
+            view=view,
+            snapshot=taken,
+            progress=lambda text: self.observer.progress(f"build-features:{view.name}", text),
         )
 
     def assemble(self, model: Model) -> Action:
@@ -504,18 +512,6 @@ class Actions:
             if self._deepchecks is None and self.workspace.config.deepchecks:
                 self._deepchecks = Deepchecks(self.workspace.scratch)
             return self._deepchecks
-
-
-def _fresh(settings: Source, root: Path) -> str | None:
-    """A name for a snapshot that is young enough to be used again; None where it has to be taken anew."""
-    module, _, name = (settings.function or "").partition(":")
-    code = function_digest(module, name, root) if name else ""
-    age = duration(settings.max_age).total_seconds()
-    if age <= 0:
-        return None
-    return keys.key_of(
-        "source", {"settings": msgspec.to_builtins(settings), "code": code, "period": int(time.time() // age)}
-    )
 
 
 def _stale(left: Mapping[str, str]) -> str:

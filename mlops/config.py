@@ -194,6 +194,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     severity: dict[str, Literal["fail", "retrain", "warn"]] = {}  # check -> what it does when it fires
     load: Load = Load()
     package: Packaging = Packaging()
+    shared_store: str = ""  # fsspec URL where the team's machines find what one of them has computed
     store: Store = Store()
     engine: Engine = Engine()
     deepchecks: bool = True

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 from mlops.adapters.index import Index
 from mlops.adapters.memory import Meter
-from mlops.adapters.objects import ObjectStore
+from mlops.adapters.objects import ObjectStore, Spoilt
 from mlops.errors import GateFailed, MlopsError
 from mlops.keys import key_of
+from mlops.reuse import Reuse
 from mlops.verdict import Outcome, Record
 
 Records = Mapping[str, Record]
@@ -104,16 +105,29 @@ class Executor:
         observer: Observer,
         *,
         settle: Callable[[Record], Record] = lambda record: record,
+        reuse: Reuse | None = None,
     ) -> None:
-        """Ready; `settle` gives a record's verdict as settings and people want it, each time that it is used."""
-        self._index = index
+        """Ready; `settle` gives a record's verdict as settings and people want it, each time that it is used.
+
+        `reuse` knows what was computed before, on this machine alone unless it is given.
+        """
         self._settle = settle
-        self._objects = objects
+        self._reuse = reuse or Reuse(index, objects)
         self._recorder = recorder
         self._observer = observer
 
     def run(self, tasks: Sequence[Task], *, workers: int = 4) -> Run:
-        """Run all tasks; MlopsErrors are collected, anything else is a bug and is raised."""
+        """Run all tasks; MlopsErrors are collected, anything else is a bug and is raised.
+
+        Where an output of an earlier run turns out to be corrupt or gone, what made it is computed anew, once.
+        """
+        ended = self._once(tasks, workers)
+        spoilt = [error for error in ended.errors if isinstance(error, Spoilt)]
+        for error in spoilt:
+            self._reuse.forget_all_with(error.digest)
+        return self._once(tasks, workers) if spoilt else ended
+
+    def _once(self, tasks: Sequence[Task], workers: int) -> Run:
         by_name = {task.name: task for task in tasks}
         order = _ordered(tasks)
         state = _State()
@@ -170,6 +184,11 @@ class Executor:
         known = self._known(key, task)
         if known is not None:
             return known
+        with self._reuse.alone(key) as waited:  # who waited finds what the other one has computed
+            known = self._known(key, task) if waited else None
+            return known or self._made(task, needs, made_of, key)
+
+    def _made(self, task: Task, needs: Records, made_of: Mapping[str, Any] | None, key: str) -> Record:
         if task.recorded:
             self._recorder.warm()
         self._observer.started(task.name)
@@ -187,7 +206,7 @@ class Executor:
         )
         settled = self._settle(record)
         if key and _passes(settled):
-            self._index.add(record)
+            self._reuse.keep(record, made_of or {})
         if task.recorded:
             self._record(settled)
         return settled
@@ -201,16 +220,13 @@ class Executor:
                 raise
 
     def _known(self, key: str, task: Task) -> Record | None:
-        record = self._index.find(key) if key else None
+        record = self._reuse.find(key, task.step, task.still)
         if record is None:
-            return None
-        if not (all(self._objects.has(digest) for digest in record.outputs.values()) and task.still(record)):
-            self._index.forget(key)
             return None
         settled = self._settle(dataclasses.replace(record, reused=True))
         if not _passes(settled):  # the settings are stricter now: it is judged anew
             return None
-        self._index.touch(key)
+        self._reuse.touch(key)
         return settled
 
 

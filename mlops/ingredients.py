@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 
 from mlops.adapters import files
-from mlops.closure import code_digest, code_files, imported_files
-from mlops.config import ModelSettings
+from mlops.closure import code_digest, code_files, function_digest, imported_files
+from mlops.config import ModelSettings, Source
 from mlops.declare import CheckOn, Declared, FeatureView, Model
 from mlops.discover import Catalog
+from mlops.keys import key_of
 from mlops.verdict import Finding, Record
 from mlops.workspace import Workspace
 
@@ -41,6 +42,14 @@ def code(workspace: Workspace, declared: Iterable[Declared]) -> dict[str, str]:
 def outputs(*records: Record) -> Ingredients:
     """The digests of earlier steps' outputs."""
     return {record.name: dict(record.outputs) for record in records}
+
+
+def origin(source: Source, root: Path) -> str:
+    """A digest of where a table comes from that only reading tells, a function or a query; not of when it is read."""
+    module, _, name = (source.function or "").partition(":")
+    code = function_digest(module, name, root) if name else ""
+    settings = msgspec.structs.replace(source, max_age="0s", schema=None)
+    return key_of("source", {"settings": msgspec.to_builtins(settings), "code": code})
 
 
 def tested(

@@ -8,19 +8,24 @@ from datetime import UTC, datetime
 import mlops
 from mlops import own_tests
 from mlops.actions import Actions, Wish
-from mlops.adapters import git
+from mlops.adapters import git, shared
 from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Index
+from mlops.adapters.ledger import tracking_uri
 from mlops.errors import MlopsError, NothingToDo
 from mlops.events import write_events
 from mlops.execution import Executor, Observer, Run
 from mlops.gates.severities import validate
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder, executor
+from mlops.reuse import Reuse
 from mlops.unsaved import demand_saved
 from mlops.using import using
 from mlops.verdict import Outcome, Report
 from mlops.workspace import Workspace
+
+SHARED = "shared store"
+"""What of a report's `about` tells that the team's store failed, and how."""
 
 
 def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, tuple[MlopsError, ...]]:
@@ -43,12 +48,13 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
     )
     index = Index(workspace.home / "index.db")
     recorder = Recorder(workspace, push)
+    reuse = Reuse(index, workspace.objects, shared=lambda: _team(workspace), anew=wish.anew)
     outcome, said = Outcome.FAIL, ""
     try:
         with Actions(workspace, wish, push, recorder, index, observer) as actions:
-            executor = Executor(index, workspace.objects, recorder, observer, settle=actions.settled)
+            executor = Executor(index, workspace.objects, recorder, observer, settle=actions.settled, reuse=reuse)
             ended = executor.run(tasks(actions))
-        report = _report(wish, ended, push)
+        report = _report(wish, ended, push, reuse.close())
         if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
             to = wish.environment
             recorder.call(lambda ledger, _: write_events(workspace, to, ledger))
@@ -61,8 +67,14 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
             recorder.close(Outcome.FAIL, said)
         raise
     finally:
+        reuse.close()
         index.close()
     return report, (*errors, *_closed(recorder, outcome, said))
+
+
+def _team(workspace: Workspace) -> shared.SharedStore | None:
+    """The team's store, opened."""
+    return shared.opened(workspace.config.shared_store, tracking_uri(workspace.home), workspace.config.name)
 
 
 def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError, ...]:
@@ -73,7 +85,7 @@ def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError
     return ()
 
 
-def _report(wish: Wish, ended: Run, push: Push) -> Report:
+def _report(wish: Wish, ended: Run, push: Push, troubles: tuple[str, ...]) -> Report:
     records = ended.records
     releases = tuple(str(r.facts["release"]) for r in records if r.step == "register")
     moves = [r for r in records if r.step == "deploy" and r.facts["release"]]
@@ -84,7 +96,7 @@ def _report(wish: Wish, ended: Run, push: Push) -> Report:
         records=records,
         releases=releases,
         deployed=deployed,
-        about=_about(push),
+        about={**_about(push), **({SHARED: "; ".join(troubles)} if troubles else {})},
         errors=errors,
     )
 

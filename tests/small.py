@@ -165,13 +165,19 @@ def opened(root: Path) -> Workspace:
     return open_workspace(root)
 
 
-def go(root: Path, *models: str, until: str = "deploy", environment: str | None = "staging") -> Ran:
+def go(
+    root: Path,
+    *models: str,
+    until: str = "deploy",
+    environment: str | None = "staging",
+    anew: frozenset[str] = frozenset(),
+) -> Ran:
     """`mlops run` inside this process."""
     workspace = opened(root)
     catalog = workspace.catalog
     chosen = tuple(catalog.model(name) for name in models) or tuple(catalog.models.values())
     watch = Watch()
-    wish = Wish(command="run", models=chosen, until=until, environment=environment)
+    wish = Wish(command="run", models=chosen, until=until, environment=environment, anew=anew)
     report, errors = run(workspace, wish, watch)
     return Ran(report, errors, watch.computed)
 

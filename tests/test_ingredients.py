@@ -165,18 +165,12 @@ def test_a_young_snapshot_of_a_function_is_taken_anew_when_the_function_changes(
     """It would otherwise stay for `max_age`, whatever the function gives now."""
     small.write(root, {"features/maker.py": "def rows():\n    return 1\n"})
     source = Source(function="features.maker:rows", max_age="52w")
-    first = fresh(source, root)
-    assert fresh(source, root) == first
+    first = ingredients.origin(source, root)
+    assert ingredients.origin(msgspec.structs.replace(source, max_age="1d"), root) == first
     time.sleep(0.01)
     small.edit(root / "features/maker.py", "return 1", "return 2")
-    assert fresh(source, root) != first
-    assert fresh(msgspec.structs.replace(source, max_age="0s"), root) is None
-
-
-def fresh(source, root):
-    from mlops import actions
-
-    return actions._fresh(source, root)
+    assert ingredients.origin(source, root) != first
+    assert ingredients.origin(msgspec.structs.replace(source, arguments={"seed": 1}), root) != first
 
 
 def test_two_versions_with_one_label_ask_the_same_of_their_source(root):

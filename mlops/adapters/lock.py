@@ -41,6 +41,39 @@ def shared(file: Path, busy: str, *, seconds: float = 120.0) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def alone(file: Path) -> Iterator[bool]:
+    """Hold a lock file that is gone afterwards; gives whether another one held it before. Waits as long as that takes.
+
+    The system lets go of the lock when its holder dies, however it dies.
+    """
+    waited = False
+    while True:
+        handle = _opened(file)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waited = True
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if not _is_at(handle, file):  # its holder has removed it: what we hold is nobody's name any more
+                continue
+            try:
+                yield waited
+            finally:
+                file.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(handle)
+
+
+def _is_at(handle: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _opened(file: Path) -> int:
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,16 @@ import msgspec
 from mlops.adapters import files
 from mlops.errors import OutsideError
 
+_FEW = 32
+
+
+class Spoilt(OutsideError):
+    """An object is missing, or was corrupt and has been removed; what made it must run again."""
+
+    def __init__(self, digest: str, message: str, *, next_step: str) -> None:
+        super().__init__(message, next_step=next_step)
+        self.digest = digest
+
 
 class ObjectStore:
     """Objects below `root`, one file each, at `ab/cdef…`."""
@@ -53,7 +63,11 @@ class ObjectStore:
         new = {digest: path for digest, path in verified.items() if not self.has(digest)}
         if new:
             with files.disk_errors(self.root):
-                os.sync()  # one for all: a flush for each of a thousand small files takes ten seconds
+                if len(new) > _FEW:
+                    os.sync()  # one for all: a flush for each of a thousand small files takes ten seconds
+                else:
+                    for path in new.values():
+                        files.sync(path)
                 for digest, path in new.items():
                     place = self._place(digest)
                     place.parent.mkdir(parents=True, exist_ok=True)
@@ -75,12 +89,15 @@ class ObjectStore:
         """The verified file of an object; OutsideError when it is missing or its content has changed."""
         place = self._place(digest)
         if not place.exists():
-            raise OutsideError(
-                f"object {digest[:12]} is not in {self.root}", next_step="run the step that makes it again: `mlops run`"
+            raise Spoilt(
+                digest,
+                f"object {digest[:12]} is not in {self.root}",
+                next_step="run the step that makes it again: `mlops run`",
             )
         if files.digest_file(place) != digest:
             place.unlink()
-            raise OutsideError(
+            raise Spoilt(
+                digest,
                 f"object {digest[:12]} in {self.root} was corrupt and has been removed",
                 next_step="run again; it will be computed anew",
             )
@@ -102,7 +119,7 @@ class ObjectStore:
         listing: dict[str, str] = self.get_json(digest)
         try:
             stored = {name: self.path(content) for name, content in listing.items()}
-        except OutsideError:
+        except Spoilt:
             self._place(digest).unlink(missing_ok=True)
             raise
         with files.appearing(folder) as temporary:
@@ -120,7 +137,7 @@ class ObjectStore:
             if digest in found:
                 continue
             found.add(digest)
-            waiting += [name for name in self._named(digest) if self.has(name)]
+            waiting += [name for name in self.names(digest) if self.has(name)]
         return found
 
     def listed(self) -> Iterator[tuple[str, Path]]:
@@ -138,7 +155,8 @@ class ObjectStore:
         """Whether an object is there (its content is checked when it is read)."""
         return self._place(digest).exists()
 
-    def _named(self, digest: str) -> Iterator[str]:
+    def names(self, digest: str) -> Iterator[str]:
+        """The objects that one names: a folder's files, a history's parts; none where it is neither."""
         with self._place(digest).open("rb") as file:
             if file.read(1) != b"{":
                 return

@@ -11,7 +11,7 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import allow_dirty, as_json, complete_environments, complete_models, project, report_files, why
-from mlops.cli.stage import Aim, Told, judge
+from mlops.cli.stage import STEPS, Aim, Told, judge
 
 
 @click.command("run", short_help=SUMMARIES["run"])
@@ -25,6 +25,14 @@ from mlops.cli.stage import Aim, Told, judge
     help="Where an accepted release goes live.",
 )
 @click.option("--no-deploy", is_flag=True, help="End with the registered release.")
+@click.option("--from-scratch", is_flag=True, help="Compute every step again, whatever is known.")
+@click.option(
+    "--no-reuse",
+    multiple=True,
+    metavar="STEP",
+    type=click.Choice(STEPS),
+    help="Compute this step again, such as train. As often as wanted.",
+)
 @allow_dirty
 @why
 @report_files
@@ -34,6 +42,8 @@ def command(
     models: tuple[str, ...],
     environment: str,
     no_deploy: bool,  # noqa: FBT001 - click passes flags so
+    from_scratch: bool,  # noqa: FBT001 - click passes flags so
+    no_reuse: tuple[str, ...],
     allow_dirty: bool,  # noqa: FBT001 - click passes flags so
     reason: str,
     files: tuple[Path, ...],
@@ -51,10 +61,12 @@ def command(
       mlops run
       mlops run fraud_v1 fraud_v2
       mlops run fraud --to production --reason "new terminals"
+      mlops run --no-reuse train
     """
     until = "register" if no_deploy else "deploy"
     to = None if no_deploy else environment
-    aim = Aim(to, reason, allow_dirty=allow_dirty)
+    anew = frozenset(STEPS if from_scratch else no_reuse)
+    aim = Aim(to, reason, allow_dirty=allow_dirty, anew=anew)
     report = judge("run", models, root=root, until=until, told=Told(as_json, files), aim=aim)
     if to and report.deployed and not as_json:
         _what_next(root, to)

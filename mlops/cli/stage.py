@@ -25,6 +25,20 @@ from mlops.verdict import Outcome, Report
 if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
+STEPS = (
+    "snapshot",
+    "check-features",
+    "check-data",
+    "build-features",
+    "assemble",
+    "train",
+    "check-model",
+    "package",
+    "check-service",
+    "register",
+)
+"""The steps that are reused where nothing that they are made of has changed."""
+
 CODES = {
     Outcome.PASS: 0,
     Outcome.OVERRIDDEN: 0,
@@ -49,6 +63,7 @@ class Aim:
     environment: str | None = None
     reason: str = ""
     allow_dirty: bool = field(default=False, kw_only=True)
+    anew: frozenset[str] = field(default=frozenset(), kw_only=True)
 
 
 NOWHERE = Aim()
@@ -105,6 +120,7 @@ def judge(
         environment=aim.environment,
         reason=aim.reason,
         allow_dirty=aim.allow_dirty,
+        anew=aim.anew,
     )
     with Display(quiet=told.as_json) as display:
         report, errors = run(workspace, wish, display)

@@ -63,6 +63,11 @@ def parts_file(home: Path) -> Path:
     return home / (f"fork-{FILE}" if trust.fork() else FILE)
 
 
+def forget_parts(workspace: Workspace, view: FeatureView) -> None:
+    """Forget what is computed of a view, so that the next call computes it anew."""
+    Known(parts_file(workspace.home)).forget(view.name)
+
+
 def build(
     workspace: Workspace, view: FeatureView, data: Path, *, time: str | None, progress: Callable[[str], None]
 ) -> Built | Proof:

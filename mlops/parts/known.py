@@ -51,6 +51,11 @@ class Known:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", rows)
 
+    def forget(self, view: str) -> None:
+        """Forget the parts of a view; what they hold stays in the store."""
+        with closing(self._opened()) as database:
+            database.execute("DELETE FROM parts WHERE view = ?", (view,))
+
     def everything(self) -> list[tuple[str, str, str]]:
         """Each part's key, view and content."""
         with closing(self._opened()) as database:

@@ -1,0 +1,132 @@
+"""What has been computed already: this machine's index is asked first, then the team's store, for one key at a time.
+
+Where two runs want the same key at once, one computes it and the other waits for it; the lock dies with its holder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from mlops.adapters.index import Entry, Index
+from mlops.adapters.lock import alone
+from mlops.adapters.objects import ObjectStore
+from mlops.adapters.shared import SharedStore
+from mlops.errors import OutsideError
+from mlops.verdict import Record
+
+
+class Reuse:
+    """One run's view of what is known; `close` it, so that what was computed has reached the team's store."""
+
+    def __init__(
+        self,
+        index: Index,
+        objects: ObjectStore,
+        *,
+        shared: Callable[[], SharedStore | None] = lambda: None,
+        anew: frozenset[str] = frozenset(),
+    ) -> None:
+        """Ready; `shared` opens the team's store when it is first needed, `anew` are steps that are not reused."""
+        self._index, self._objects = index, objects
+        self._open, self._opened, self._opening = shared, False, Lock()
+        self._shared: SharedStore | None = None
+        self._anew = anew
+        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="shared")
+        self._pending: list[Future[None]] = []
+        self._troubles: list[str] = []
+
+    def find(self, key: str, step: str, still: Callable[[Record], bool]) -> Record | None:
+        """The record of a key with all its outputs on this machine, or None.
+
+        `still` says whether a record is as good as it was; one that is not, or whose outputs are gone, is forgotten.
+        """
+        if not key or step in self._anew:
+            return None
+        record = self._index.find(key)
+        if record is not None:
+            if all(map(self._objects.has, record.outputs.values())) and still(record):
+                return record
+            self._index.forget(key)
+        return self._brought(key, still)
+
+    def touch(self, key: str) -> None:
+        """Say that a record was used now, so that it is the latest of its step."""
+        self._index.touch(key)
+
+    def keep(self, record: Record, ingredients: Mapping[str, Any]) -> None:
+        """Remember a record whose outputs are durable; the team's store gets it behind the run."""
+        if self._anew:
+            self._index.forget(record.key)
+        self._index.add(record, ingredients)
+        shared = self._team()
+        if shared is not None:
+            entry = Entry(record=record, ingredients=ingredients, fork=self._index.fork)
+            self._pending.append(self._uploads.submit(self._upload, shared, entry))
+
+    def forget_all_with(self, digest: str) -> None:
+        """Forget every record that needs this object, so that it is computed anew."""
+        for entry in self._index.entries():
+            outputs = [one for one in entry.record.outputs.values() if self._objects.has(one)]
+            named = {name for one in outputs for name in self._objects.names(one)}
+            if digest in named or digest in entry.record.outputs.values():
+                self._index.forget(entry.record.key)
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[bool]:
+        """Nobody else on this machine computes the key meanwhile; gives whether somebody did until now."""
+        if not key:
+            yield False
+            return
+        with alone(self._objects.root.parent / "locks" / f"{key}.lock") as waited:
+            yield waited
+
+    def close(self) -> tuple[str, ...]:
+        """Wait for the team's store; gives what went wrong with it, which stops no run."""
+        try:
+            for future in self._pending:
+                future.result()
+        finally:
+            self._uploads.shutdown(wait=True, cancel_futures=True)
+        return tuple(dict.fromkeys(self._troubles))
+
+    def _brought(self, key: str, still: Callable[[Record], bool]) -> Record | None:
+        shared = self._team()
+        if shared is None:
+            return None
+        try:
+            kept = shared.find(key)
+            if kept is None or not still(kept.entry.record):
+                return None
+            if not shared.bring(kept, self._objects, self._objects.root.parent / "scratch"):
+                return None
+        except OutsideError as error:
+            self._lose(error)
+            return None
+        self._index.take([kept.entry])
+        return kept.entry.record
+
+    def _team(self) -> SharedStore | None:
+        with self._opening:
+            if not self._opened:
+                self._opened = True
+                try:
+                    self._shared = self._open()
+                except OutsideError as error:
+                    self._troubles.append(error.message)
+            return self._shared
+
+    def _upload(self, shared: SharedStore, entry: Entry) -> None:
+        try:
+            if self._shared is not None:
+                shared.keep(entry, self._objects)
+        except OutsideError as error:
+            self._lose(error)
+
+    def _lose(self, error: OutsideError) -> None:
+        """Go on without the team's store: it saves time, and nothing else."""
+        self._troubles.append(error.message)
+        self._shared = None
