@@ -64,6 +64,10 @@ class NotPermitted(OutsideError):
         self.permission = permission
 
 
+class NotFound(OutsideError):
+    """GitHub knows no such thing, or does not show it to this token."""
+
+
 class DeploymentFailed(MlopsError):
     """The new release did not go live; the old one still serves."""
 

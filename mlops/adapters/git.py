@@ -64,6 +64,17 @@ def who(root: Path) -> str:
         return "unknown"
 
 
+def remote(root: Path) -> str:
+    """Where `origin` is; "" where there is none."""
+    return (_git(root, "remote", "get-url", "origin") or "").strip()
+
+
+def top(root: Path) -> Path:
+    """The folder of the repository that `root` lies in; `root` itself where there is none."""
+    found = (_git(root, "rev-parse", "--show-toplevel") or "").strip()
+    return Path(found) if found else root
+
+
 def knows(root: Path, commit: str) -> bool:
     """Whether a commit is here, or history is cut off so that nobody can tell."""
     return _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is not None or state(root).shallow

@@ -8,35 +8,25 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from mlops.adapters import deepchecks, git, sources
 from mlops.adapters.ledger import tracking_uri
 from mlops.config import load
 from mlops.errors import MlopsError
+from mlops.health import Health, Line
+from mlops.repository import of_files, of_settings
 from mlops.targets.servers import read_server
 from mlops.workspace import Workspace
 
 VERSION = 1
 
 T = TypeVar("T")
-Health = Literal["ok", "warn", "fail"]
 
 _PYTHONS = ((3, 11), (3, 13))
 _ROOM_WANTED, _ROOM_NEEDED = 5e9, 0.5e9  # bytes; deepchecks' environment and a few releases fit into the first
 _SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One thing that was looked at: how it is, what was found, and how to mend it (empty where all is well)."""
-
-    health: Health
-    what: str
-    found: str
-    fix: str = ""
 
 
 def doctor(root: Path) -> tuple[Line, ...]:
@@ -234,6 +224,16 @@ def _ports(workspace: Workspace) -> Iterator[Line]:
             yield Line(health="warn", what=f"environment {name}", found=f"{where} is taken by another program", fix=fix)
 
 
+def _workflows(workspace: Workspace) -> Iterator[Line]:
+    """Whether the workflows' files are as our commands in them need it."""
+    yield from of_files(workspace)
+
+
+def _github_settings(workspace: Workspace) -> Iterator[Line]:
+    """Whether GitHub's settings hold what the workflows read."""
+    yield from of_settings(workspace)
+
+
 def _free(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
@@ -245,4 +245,4 @@ def _free(host: str, port: int) -> bool:
 
 
 _MACHINE = (_python, _packages, _deepchecks, _git, _disk)
-_PROJECT = (_sources, _models, _tests, _ledger, _ports)
+_PROJECT = (_sources, _models, _tests, _ledger, _ports, _workflows, _github_settings)

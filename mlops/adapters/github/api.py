@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops.adapters.files import replacing
 from mlops.adapters.github.event import Event, current
-from mlops.errors import NotPermitted, OutsideError
+from mlops.errors import NotFound, NotPermitted, OutsideError
 
 if TYPE_CHECKING:
     import requests
@@ -216,7 +216,7 @@ def _refused(answer: requests.Response, needs: str) -> OutsideError:
             f"the token may not do this: {what}: {said}", permission=wanted, next_step=_grant(wanted, said)
         )
     if answer.status_code == 404:
-        return OutsideError(
+        return NotFound(
             f"there is no such thing, or the token cannot see it: {what}",
             next_step=f"check the name, and that the job has `permissions: {needs}`",
         )
