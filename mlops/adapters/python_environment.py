@@ -32,16 +32,20 @@ def interpreter(home: Path, pins: Sequence[str], *, python: str = "", seconds: f
 
     OutsideError where uv cannot make it (a package that is in no index that it reaches), and nothing is left behind.
     """
-    version = python or HERE
-    name = hashlib.sha256("\n".join([version, *sorted(pins)]).encode()).hexdigest()[:_DIGITS]
-    folder = home / name
+    folder = place(home, pins, python=python)
     if not folder.exists():
-        with locked(home / f".{name}.lock", "the environment is being made", seconds=seconds):
+        with locked(home / f".{folder.name}.lock", "the environment is being made", seconds=seconds):
             if not folder.exists():
-                _make(folder, pins, version, seconds)
+                _make(folder, pins, python or HERE, seconds)
     found = folder / "bin" / "python"
     _lend_ours(folder)
     return found
+
+
+def place(home: Path, pins: Sequence[str], *, python: str = "") -> Path:
+    """The folder of the environment below `home`, whether it is there or not."""
+    content = "\n".join([python or HERE, *sorted(pins)])
+    return home / hashlib.sha256(content.encode()).hexdigest()[:_DIGITS]
 
 
 def variables(given: Mapping[str, str], python: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ it needs) does not count: it cannot change an answer.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -83,6 +84,15 @@ def python_for(releases: Path, release: str, *, shared: bool = False) -> Path:
             next_step=f"{error.next_step}; or host it with the packages that are here, on the proof of its golden "
             f'requests: packages = "shared" in the environment\'s settings',
         ) from error
+
+
+def unneeded(releases: Path, kept: Iterable[str]) -> list[Path]:
+    """The environments that were made for releases, and that none of the `kept` ones needs."""
+    home = releases.parent / HOME
+    asked = [packages(releases / release) for release in kept]
+    needed = {python_environment.place(home, one.pins, python=one.python) for one in asked}
+    made = [path for path in sorted(home.glob("*")) if path.is_dir() and not path.name.startswith(".")]
+    return [path for path in made if path not in needed]
 
 
 @cache

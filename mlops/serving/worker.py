@@ -128,7 +128,10 @@ def main() -> None:
     from mlops.serving.service import Service
 
     gate = Gate(Service.to_asgi(is_main=True))  # type: ignore[attr-defined]  # the decorator has made it a bentoml Service
-    config = uvicorn.Config(gate, log_config=None, access_log=False, server_header=False, lifespan="on")
+    # Nothing here asks where a request comes from, so nobody needs to believe what a proxy says of it.
+    config = uvicorn.Config(
+        gate, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on"
+    )
     Worker(config, gate).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 

@@ -21,6 +21,7 @@ from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Entry, Index
 from mlops.release import Manifest, folder
 from mlops.serving.integrity import NotWhole, read_manifest
+from mlops.serving.packages import unneeded
 from mlops.targets import chosen
 from mlops.targets.lock import environment_lock
 from mlops.using import collecting
@@ -115,7 +116,9 @@ def _plan(workspace: Workspace, days: float, now: float) -> Plan:
             plan.stay += _size(workspace.releases / name)
         else:
             plan.releases.append(workspace.releases / name)
-    plan.leftovers = [path for path in _leftovers(workspace) if not _young(path, now)]
+    readable = [name for name in plan.kept if _whole(workspace, name)]
+    leftovers = [*_leftovers(workspace), *unneeded(workspace.releases, readable)]
+    plan.leftovers = [path for path in leftovers if not _young(path, now)]
     return plan
 
 
@@ -130,9 +133,10 @@ def _kept(workspace: Workspace, used: Iterable[tuple[Entry, float]], since: floa
             for release in target.health(family).serving.values():
                 kept.setdefault(release, f"served by a worker of {environment}")
     for release in list(kept):
-        champion = read_manifest(folder(workspace.releases, release)).champion if _whole(workspace, release) else ""
-        if champion:
-            kept.setdefault(champion, f"what {release} was judged against")
+        if _whole(workspace, release):
+            manifest = read_manifest(folder(workspace.releases, release))
+            for champion in filter(None, (manifest.champion, manifest.beside)):
+                kept.setdefault(champion, f"what {release} was judged against")
     for entry, at in used:
         if entry.record.step == "register" and at >= since:
             kept.setdefault(str(entry.record.facts["release"]), "made or used lately")

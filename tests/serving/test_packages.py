@@ -11,7 +11,7 @@ import pytest
 from mlops.adapters import python_environment
 from mlops.adapters.python_environment import HERE
 from mlops.errors import DeploymentFailed
-from mlops.serving.packages import Packages, lacking, packages, python_for
+from mlops.serving.packages import Packages, lacking, packages, python_for, unneeded
 from tests.serving.releases import contract, make_release
 
 
@@ -88,3 +88,18 @@ def test_an_environment_is_made_once_and_has_its_pins_and_the_package_that_runs(
     assert link.resolve() == Path(python_environment.__file__).parents[1]
     assert "PYTHONPATH" not in python_environment.variables({"PYTHONPATH": "x"}, python)
     assert "PYTHONPATH" in python_environment.variables({"PYTHONPATH": "x"}, Path(sys.executable))
+
+
+def test_environments_that_no_kept_release_needs_are_named(tmp_path):
+    releases = tmp_path / "releases"
+    releases.mkdir()
+    kept = make_release(releases, contract(stored=False), pins=["numpy==1.0.1"])
+    gone = make_release(releases, contract("fraud_v2", stored=False), pins=["numpy==1.0.2"])
+    places = {
+        name: python_environment.place(tmp_path / "python", packages(releases / name).pins) for name in (kept, gone)
+    }
+    for place in places.values():
+        place.mkdir(parents=True)
+    (tmp_path / "python" / ".cache").mkdir()
+    assert unneeded(releases, [kept, gone]) == []
+    assert unneeded(releases, [kept]) == [places[gone]]
