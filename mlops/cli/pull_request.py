@@ -53,6 +53,34 @@ def publish(workspace: Workspace, report: Report, shown: Shown) -> None:
         _statuses(github, workspace.config.name, report)
 
 
+def publish_untouched(workspace: Workspace) -> bool:
+    """Where the change affects nothing, say so: the status of the whole, and the comment if there is one already.
+
+    False where this clone cannot tell, or something is affected: then a report is missing.
+    """
+    from mlops.adapters.github.api import client
+    from mlops.adapters.github.comments import set_status, update
+    from mlops.adapters.github.event import current
+
+    event, plan = current(), _plan(workspace)
+    if event is None or plan is None or plan.models:
+        return False
+    click.echo(plan.sentence)
+    in_actions.summary(f"## ✓ {plan.sentence}\n")
+    github = None if event.fork else client(event)
+    if github is None:
+        return True
+    name = workspace.config.name
+    with github:
+        try:
+            set_status(github, f"mlops/{name}", "success", plan.sentence)
+            if event.number is not None:
+                update(github, event.number, name, f"## ✓ {name}: nothing to judge\n\n{plan.sentence}\n")
+        except OutsideError as error:
+            in_actions.warn(error)
+    return True
+
+
 def _written(workspace: Workspace, report: Report, shown: Shown, event: Event) -> str:
     from mlops.reports import comment
     from mlops.steps.report import boxes

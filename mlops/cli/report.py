@@ -10,7 +10,7 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import opened, project
-from mlops.errors import UsageError
+from mlops.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from mlops.reports.words import Shown
@@ -61,7 +61,12 @@ def command(
     wanted = file or (None if comment else workspace.home / _HERE)
     if wanted:
         check(wanted)
-    report, shown = _asked_for(workspace, places, expected)
+    try:
+        report, shown = _asked_for(workspace, places, expected)
+    except NothingToDo:
+        if not comment or expected or not _untouched(workspace):
+            raise
+        return
     if wanted:
         _put(report, shown, wanted)
         click.echo(str(wanted))
@@ -73,6 +78,13 @@ def command(
         publish(workspace, report, shown)
     if judges:
         _leave(report)
+
+
+def _untouched(workspace: Workspace) -> bool:
+    """Whether there is no report because nothing was affected, which is then told."""
+    from mlops.cli.pull_request import publish_untouched
+
+    return publish_untouched(workspace)
 
 
 def _asked_for(workspace: Workspace, places: tuple[Path, ...], expected: tuple[str, ...]) -> tuple[Report, Shown]:

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mlops.adapters.github import artifacts, comments, deployments, pulls
+from mlops.adapters.github import artifacts, comments, deployments, pulls, settings
 from mlops.adapters.github.api import GitHub
 from mlops.adapters.github.event import Event
 from tests.adapters.github_api import REPOSITORY, TOKEN, Asked, GitHubApi
@@ -75,6 +75,17 @@ def everything(server: GitHubApi, github: GitHub) -> None:
     server.kept.runs.append({**run, "conclusion": "success", "head_repository": {"full_name": REPOSITORY}})
     server.artifact(7, "state", {"a": b"a"})
     artifacts.of_pull_request(github, "d" * 40, "state")
+    server.kept.secrets = ["A"]
+    server.kept.variables = ["B"]
+    server.kept.environments = [{"name": "production", "protection_rules": [{"type": "required_reviewers"}]}]
+    check = {"required_status_checks": [{"context": "mlops/shop"}]}
+    server.kept.rules = [{"type": "required_status_checks", "parameters": check}]
+    server.kept.protection = {"required_status_checks": {"contexts": ["a"], "checks": [{"context": "a"}]}}
+    assert settings.default_branch(github) == "main"
+    for ask in (settings.secrets, settings.variables, settings.environments):
+        ask(github)
+    settings.required_checks(github, "main")
+    settings.protected_checks(github, "main")
 
 
 def operation(described: dict[str, Any], one: Asked) -> dict[str, Any]:
@@ -116,7 +127,7 @@ def test_every_way_of_asking_is_among_them(asked):
         (one.method, re.sub(r"\d{2,}|[0-9a-f]{40}", "N", one.path.removeprefix(f"/repos/{REPOSITORY}")))
         for one in asked
     }
-    assert len(made) >= 18
+    assert len(made) >= 23
     assert all(one.status < 400 or one.status == 422 for one in asked)
 
 

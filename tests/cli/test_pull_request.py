@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -32,9 +33,9 @@ def root(project):
 def job(api, tmp_path, monkeypatch):
     """Puts this process into a job for an event."""
 
-    def of(event: str = "pull_request", *, home: str = REPOSITORY, **more: str) -> None:
+    def of(event: str = "pull_request", *, home: str = REPOSITORY, base: str = "b" * 40, **more: str) -> None:
         head = {"sha": "a" * 40, "repo": {"full_name": home}}
-        payload = {"pull_request": {"number": 3, "base": {"sha": "b" * 40}, "head": head}}
+        payload = {"pull_request": {"number": 3, "base": {"sha": base}, "head": head}}
         payload = payload if event == "pull_request" else {}
         for name, value in api.environment(tmp_path / "job", event, payload, **more).items():
             monkeypatch.setenv(name, value)
@@ -134,6 +135,54 @@ def test_reports_of_a_matrix_are_one_comment_and_the_exit_code_is_their_verdict(
     assert code == 1
     (comment,) = api.kept.comments[3]
     assert "no job reported on fraud_v1" in comment["body"]
+
+
+def repository(root, capsys) -> tuple[str, str]:
+    """The project in git, and its first and second commit, of which the second affects nothing."""
+    git = ["git", "-C", str(root), "-c", "user.name=ann", "-c", "user.email=ann@example.com"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    commits = []
+    for text in ("one", "two"):
+        (root / "README.md").write_text(text)
+        (root / ".gitignore").write_text(".mlops\n__pycache__\n")
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", text], check=True)
+        done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+        commits.append(done.stdout.strip())
+    return commits[0], commits[1]
+
+
+def test_a_change_that_affects_nothing_has_its_status_and_no_comment(api, job, root, capsys, tmp_path):
+    first, _ = repository(root, capsys)
+    step.begin(open_workspace(root))  # nothing was judged
+    job(base=first)
+    code, out, _ = told(capsys, root, "--comment")
+    assert (code, out.startswith("Nothing that a model reads has changed")) == (0, True)
+    assert [(one["context"], one["state"]) for one in api.kept.statuses] == [("mlops/shop", "success")]
+    assert api.kept.comments == {}
+    assert "Nothing that a model reads has changed" in (tmp_path / "job/summary").read_text()
+
+
+def test_a_comment_of_an_earlier_push_says_when_nothing_is_affected_any_more(api, job, root, capsys):
+    first, _ = repository(root, capsys)
+    job(base=first)
+    told(capsys, root, "--comment")
+    step.begin(open_workspace(root))
+    told(capsys, root, "--comment")
+    (comment,) = api.kept.comments[3]
+    assert "## ✓ shop: nothing to judge" in comment["body"]
+
+
+def test_a_report_that_is_missing_is_no_pass(api, job, root, capsys):
+    """Promise 2, a part: what the clone cannot tell, or what a job owes, is not taken for nothing."""
+    first, _ = repository(root, capsys)
+    step.begin(open_workspace(root))
+    job(base="b" * 40)
+    assert told(capsys, root, "--comment")[0] == 3
+    job(base=first)
+    (root / "empty").mkdir()
+    code, _, _ = told(capsys, root, "--comment", "--merge", str(root / "empty"), "--expect", "churn_v2")
+    assert (code, api.kept.statuses) == (3, [])
 
 
 def test_what_is_expected_is_a_name_or_a_list_of_names(root, capsys):

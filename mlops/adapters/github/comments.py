@@ -32,19 +32,36 @@ def upsert(github: GitHub, number: int, key: str, body: str) -> Told:
     put its older report in its place. A comment that a person wrote is never taken for ours, whatever it begins with.
     Needs `pull-requests: write`.
     """
-    run = int(github.event.run or 0)
-    whole = f"{marker(key, run)}\n{body}"
-    if len(whole) > LIMIT:
-        raise ValueError(f"a comment holds {LIMIT:,} characters, not {len(whole):,}")
+    whole = _whole(github, key, body)
+    told = update(github, number, key, body)
+    if told is not None:
+        return told
+    made = github.send("POST", f"/issues/{number}/comments", needs=PULLS, body={"body": whole})
+    return Told(url=str(made["html_url"]), how="written")
+
+
+def update(github: GitHub, number: int, key: str, body: str) -> Told | None:
+    """Update the comment of a project as `upsert` does; None where there is none, and then none is written."""
     found = _ours(github, number, key)
     if found is None:
-        made = github.send("POST", f"/issues/{number}/comments", needs=PULLS, body={"body": whole})
-        return Told(url=str(made["html_url"]), how="written")
+        return None
     comment, written_by = found
-    if written_by > run:
+    if written_by > _run(github):
         return Told(url=str(comment["html_url"]), how="left")
-    github.send("PATCH", f"/issues/comments/{comment['id']}", needs=PULLS, body={"body": whole})
+    body = _whole(github, key, body)
+    github.send("PATCH", f"/issues/comments/{comment['id']}", needs=PULLS, body={"body": body})
     return Told(url=str(comment["html_url"]), how="updated")
+
+
+def _whole(github: GitHub, key: str, body: str) -> str:
+    whole = f"{marker(key, _run(github))}\n{body}"
+    if len(whole) > LIMIT:
+        raise ValueError(f"a comment holds {LIMIT:,} characters, not {len(whole):,}")
+    return whole
+
+
+def _run(github: GitHub) -> int:
+    return int(github.event.run or 0)
 
 
 def marker(key: str, run: int) -> str:
