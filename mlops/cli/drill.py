@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlops.cli import in_actions
 from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import tell_the_ledger
 from mlops.cli.options import as_json, complete_environments, opened, project
@@ -51,6 +52,7 @@ def command(
         click.echo(json.dumps({"seconds": record.seconds, "metrics": dict(record.metrics), **record.facts}, indent=2))
     else:
         _show(record)
+    _tell(record)
     tell_the_ledger(workspace, environment)
     problems = list(record.facts["problems"])
     if problems and not as_json:
@@ -60,6 +62,18 @@ def command(
         )
     if problems:
         click.get_current_context().exit(RollbackFailed.exit_code)
+
+
+def _tell(record: Record) -> None:
+    """The moves in the summary of a workflow's job, and what is wrong."""
+    from mlops.reports.markdown import cell, table
+
+    facts = record.facts
+    said = "can be rolled back" if facts["passed"] else "cannot be counted on to roll back"
+    moves = [[move["release"], "warm" if move["warm"] else "cold", f"{move['seconds']:.3f}"] for move in facts["moves"]]
+    lines = [f"## {'✓' if facts['passed'] else '✗'} {cell(record.subject)} {said}", ""]
+    lines += [*(f"- {cell(problem)}" for problem in facts["problems"]), ""]
+    in_actions.summary("\n".join([*lines, *(table(["to", "", "seconds"], moves) if moves else []), ""]))
 
 
 def _show(record: Record) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlops.cli import in_actions
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_models, opened, project
 from mlops.reports.words import seconds
@@ -48,6 +49,7 @@ def command(gates: tuple[str, ...], model: str | None, as_json: bool, root: Path
     with contextlib.ExitStack() as ending:
         checks = ending.enter_context(Deepchecks(workspace.scratch)) if workspace.config.deepchecks else None
         rows = selftest(workspace, material=material, deepchecks=checks, gates=gates, progress=_told(quiet=as_json))
+    _tell(rows)
     if as_json:
         click.echo(json.dumps([{**asdict(row), "right": row.right} for row in rows], indent=2))
     else:
@@ -84,6 +86,19 @@ def _told(*, quiet: bool) -> Callable[[str], None]:
     if quiet or not sys.stderr.isatty():
         return lambda _: None
     return lambda text: click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
+
+
+def _tell(rows: tuple[Row, ...]) -> None:
+    """The rows in the summary of a workflow's job, the wrong ones first."""
+    from mlops.reports.markdown import table
+
+    wrong = [row for row in rows if not row.right]
+    lines = [["✗", row.gate, row.fault, str(row.expected), str(row.got), row.sentence] for row in wrong]
+    lines += [["", row.gate, row.fault, str(row.expected), str(row.got), ""] for row in rows if row.right]
+    head = f"## {'✗' if wrong else '✓'} mlops selftest: {len(rows) - len(wrong)} of {len(rows)} right"
+    in_actions.summary(
+        "\n".join([head, "", *table(["", "gate", "planted fault", "must", "does", "what it said"], lines), ""])
+    )
 
 
 def _show(rows: tuple[Row, ...], gates: tuple[str, ...]) -> None:
