@@ -63,6 +63,12 @@ class Index:
         """The record of a key, or None."""
         return self._one("select record from usable where key = ?", key)
 
+    def knows(self, keys: Iterable[str]) -> bool:
+        """Whether every one of these keys is known."""
+        query = "select 1 from usable where key = ?"
+        with self._lock:
+            return all(self._database.execute(query, (key,)).fetchone() for key in keys)
+
     def latest(self, step: str, subject: str, *, code: str | None = None) -> Record | None:
         """The newest record of a step on a subject, made by this code where a digest is given; or None."""
         query = "select record from usable where step = ? and subject = ? order by at desc, place desc"

@@ -23,6 +23,7 @@ from mlops.errors import (
 from mlops.verdict import Outcome, Report
 
 if TYPE_CHECKING:
+    from mlops.idle import Asked
     from mlops.workspace import Workspace
 
 STEPS = (
@@ -98,6 +99,37 @@ def judge(
     aim: Aim = NOWHERE,
 ) -> Report:
     """Run the pipeline up to a step, print the report, and leave with its exit code unless it passed."""
+    from mlops import idle
+
+    plain = not (told.as_json or told.files or aim.anew or in_actions.here())
+    asked = idle.Asked(root.resolve(), name, models, until, aim.environment)
+    known = idle.recall(asked) if plain else None
+    if known is not None:
+        _again(asked, known)
+        return known
+    before = idle.scene(asked)
+    workspace, report, errors = _run(name, models, root=root, until=until, told=told, aim=aim)
+    _tell(workspace, report, errors, told)
+    leave(report, errors)
+    idle.remember(asked, workspace, before, report)
+    return report
+
+
+def _again(asked: Asked, report: Report) -> None:
+    """Tell of a run that has nothing to do what it told the last time."""
+    from mlops.reports import text
+    from mlops.steps.report import keep_in
+
+    keep_in(asked.home, report)
+    with Display() as display:
+        for record in report.records:
+            display.finished(record)
+    click.echo(text.render(report, width=_width()))
+
+
+def _run(
+    name: str, models: tuple[str, ...], *, root: Path, until: str, told: Told, aim: Aim
+) -> tuple[Workspace, Report, tuple[MlopsError, ...]]:
     from mlops.actions import Wish
     from mlops.cli.report import check
     from mlops.running import run
@@ -124,9 +156,7 @@ def judge(
     )
     with Display(quiet=told.as_json) as display:
         report, errors = run(workspace, wish, display)
-    _tell(workspace, report, errors, told)
-    leave(report, errors)
-    return report
+    return workspace, report, errors
 
 
 def _tell(workspace: Workspace, report: Report, errors: tuple[MlopsError, ...], told: Told) -> None:
@@ -137,14 +167,17 @@ def _tell(workspace: Workspace, report: Report, errors: tuple[MlopsError, ...], 
 
     keep(workspace, report)
     if not told.as_json:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0  # a log is searched by its lines
-        click.echo(text.render(report, width=width))
+        click.echo(text.render(report, width=_width()))
     elif not _unexplained(report, errors):
         click.echo(as_json.render(report))
     for file in told.files:
         write(workspace, report, file)
     in_actions.tell(workspace, report, errors if not _unexplained(report, errors) else ())
     deployments.tell_all(workspace, report)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0  # a log is searched by its lines
 
 
 def leave(report: Report, errors: tuple[MlopsError, ...]) -> None:

@@ -39,9 +39,14 @@ def begin(workspace: Workspace) -> None:
 
 def keep(workspace: Workspace, report: Report) -> None:
     """Keep a report as the last one."""
+    keep_in(workspace.home, report)
+
+
+def keep_in(home: Path, report: Report) -> None:
+    """Keep a report as the last one of the project whose state is in `home`."""
     values = msgspec.to_builtins(report)
     # Python's own JSON has NaN and infinity, which a metric may be.
-    files.write_atomically(workspace.home / _LAST, json.dumps(values).encode())
+    files.write_atomically(home / _LAST, json.dumps(values).encode())
 
 
 def last(workspace: Workspace) -> Report:
