@@ -121,6 +121,7 @@ class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     token_env: str | None = None  # variable that holds the token which requests must bear
     url: str = ""  # where people reach it; GitHub's page of deployments links there
     keep: Count = 5  # releases that stay servable for a rollback
+    require_signature: bool = False  # a release that is not signed as [tool.mlops.signing] says is refused
     dirty: Literal["auto", "allow", "refuse"] = "auto"  # what unsaved changes made; auto: only here, not in production
     packages: Literal["own", "shared"] = "own"  # those that a release was judged with, or those of the server
     decisions: Decisions = Decisions()
@@ -147,6 +148,18 @@ class Packaging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tolerance: Positive = 1e-4  # largest difference of a probability, or relative of a regression
     golden: Count = 16  # requests whose answers travel with the release
     trusted: tuple[str, ...] = ()  # further types that a model file may hold, fully qualified
+
+
+class Signing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How releases are signed, and whose signature counts."""
+
+    method: Literal["none", "key", "keyless"] = "none"  # "keyless": by the job's identity, through Sigstore
+    public_key: str = ""  # the file of the key that verifies, in PEM form
+    key_env: str = "MLOPS_SIGNING_KEY"  # variable that holds the private key (PEM), or its file's path
+    password_env: str = "MLOPS_SIGNING_PASSWORD"  # noqa: S105 - the variable's name: of the private key's password
+    identity: str = ""  # whose signature counts, such as the URL of a workflow at its branch
+    issuer: str = "https://token.actions.githubusercontent.com"  # who vouches for the identity
+    trust: str = ""  # the file of a Sigstore trust configuration; "": the public instance's, which is fetched
 
 
 class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,6 +208,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     load: Load = Load()
     package: Packaging = Packaging()
     shared_store: str = ""  # fsspec URL where the team's machines find what one of them has computed
+    signing: Signing = Signing()
     store: Store = Store()
     engine: Engine = Engine()
     deepchecks: bool = True
@@ -228,6 +242,7 @@ def load(root: Path) -> Config:
     config = _convert(_inherited(table), text, file)
     _one_origin_each(config, text, file)
     _whole_targets(config, text, file)
+    _whole_signing(config, text, file)
     if config.name:
         return config
     return msgspec.structs.replace(config, name=document.get("project", {}).get("name", root.name))
@@ -353,6 +368,23 @@ def _one_origin_each(config: Config, text: str, file: Path) -> None:
             raise ConfigError(
                 f"{file}:{line}: source {name!r} must say one of path, query or function (found: {found})",
                 next_step=f'write for example path = "data/{name}.csv"',
+            )
+
+
+def _whole_signing(config: Config, text: str, file: Path) -> None:
+    """An environment that demands signatures needs to know whose; else any would do, or none could."""
+    signing = config.signing
+    lacking = {
+        "none": 'method = "key", and public_key',
+        "key": "" if signing.public_key else 'public_key = "release.pub"',
+        "keyless": "" if signing.identity else "identity = the URL of the workflow that signs, at its branch",
+    }[signing.method]
+    for name, environment in config.environments.items():
+        if environment.require_signature and lacking:
+            line = line_of(text, ("tool", "mlops", "environments", name, "require_signature"))
+            raise ConfigError(
+                f"{file}:{line}: {name!r} demands signatures, and [tool.mlops.signing] does not say whose",
+                next_step=f"write in [tool.mlops.signing]: {lacking}",
             )
 
 

@@ -70,6 +70,11 @@ class Event:
     evidence: tuple[str, ...] = ()  # what a canary was judged by, one sentence each
 
 
+def signature_of(folder: Path) -> Path:
+    """Where the signature of the release in `folder` lies: beside it, as nothing may be added to a release."""
+    return folder.with_name(f"{folder.name}.sig")
+
+
 def folder(releases: Path, release: str) -> Path:
     """Where a release lies on this machine."""
     return releases / release

@@ -52,6 +52,7 @@ STRUCTS = {
     "[tool.mlops.environments.NAME.kubernetes]": config.Kubernetes,
     "[tool.mlops.load]": config.Load,
     "[tool.mlops.package]": config.Packaging,
+    "[tool.mlops.signing]": config.Signing,
     "[tool.mlops.store]": config.Store,
     "[tool.mlops.engine]": config.Engine,
 }

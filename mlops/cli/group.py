@@ -16,6 +16,7 @@ SUMMARIES = {
     "check-model": "Judge a model on held-out rows and against the champion.",
     "package": "Build the bento of a model.",
     "check-service": "Boot the bento and judge its answers and its speed.",
+    "sign": "Sign a release, so that an environment can demand it.",
     "deploy": "Make a release live in an environment.",
     "serve": "Serve what is live in an environment.",
     "predict": "Predict the rows of a file by a release.",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Entry, Index
-from mlops.release import Manifest, folder
+from mlops.release import Manifest, folder, signature_of
 from mlops.serving.integrity import NotWhole, read_manifest
 from mlops.serving.packages import unneeded
 from mlops.targets import chosen
@@ -117,7 +117,7 @@ def _plan(workspace: Workspace, days: float, now: float) -> Plan:
         else:
             plan.releases.append(workspace.releases / name)
     readable = [name for name in plan.kept if _whole(workspace, name)]
-    leftovers = [*_leftovers(workspace), *unneeded(workspace.releases, readable)]
+    leftovers = [*_leftovers(workspace), *_alone(workspace, plan), *unneeded(workspace.releases, readable)]
     plan.leftovers = [path for path in leftovers if not _young(path, now)]
     return plan
 
@@ -184,6 +184,13 @@ def _digests(record: Record) -> Iterator[str]:
             waiting += value
         elif isinstance(value, str) and _DIGEST.fullmatch(value):
             yield value
+
+
+def _alone(workspace: Workspace, plan: Plan) -> Iterator[Path]:
+    """Signatures without a release that stays."""
+    staying = {signature_of(folder(workspace.releases, name)) for name in chosen.releases(workspace.releases)}
+    staying -= {signature_of(path) for path in plan.releases}
+    yield from sorted(set(workspace.releases.glob("*.sig")) - staying)
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Path]:

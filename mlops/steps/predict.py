@@ -136,14 +136,19 @@ def _demand_sense(wanted: Wanted) -> None:
 
 
 def _release(workspace: Workspace, wanted: Wanted) -> str:
-    if wanted.release is not None:
-        return chosen.release(workspace, wanted.release)
-    environment = str(wanted.environment)
+    """The one that is named, or that is live; signed where the environment demands it."""
+    if wanted.environment is None:
+        return chosen.release(workspace, str(wanted.release))
+    environment = wanted.environment
     target = chosen.target(workspace, environment)
-    live = target.standing(chosen.family(target.families(), wanted.family, environment)).live
-    if live is None:
+    if wanted.release is not None:
+        release: str | None = chosen.release(workspace, wanted.release)
+    else:
+        release = target.standing(chosen.family(target.families(), wanted.family, environment)).live
+    if release is None:
         raise NothingToDo(f"nothing is live in {environment}", next_step="name a release: --release NAME")
-    return live
+    chosen.local(workspace, environment).verified(release)
+    return release
 
 
 def _online(workspace: Workspace, wanted: Wanted, release: str) -> Path:

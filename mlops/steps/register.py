@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlops import __version__
+from mlops import __version__, signatures
 from mlops import release as layout
 from mlops.adapters import files
 from mlops.contract import Contract
@@ -54,11 +54,13 @@ def register(
     contract = msgspec.json.decode(workspace.objects.get(work.assembled.outputs["contract"]), type=Contract)
     manifest = _placed(workspace, _manifest(model, contract, work), work)
     folder = layout.folder(workspace.releases, manifest.release)
+    signed = signatures.sign_if_possible(workspace.root, workspace.config.signing, folder)
     version, run_id = record_release(manifest, contract, folder / layout.PAYLOAD)
+    summary = "; ".join([f"{manifest.release}, version {version}", *([signed] if signed else [])])
     return Record(
         step="register",
         subject=model.name,
-        facts={"release": manifest.release, "version": version, "summary": f"{manifest.release}, version {version}"},
+        facts={"release": manifest.release, "version": version, "signed": signed, "summary": summary},
         metrics=dict(manifest.metrics),
         run_id=run_id,
     )

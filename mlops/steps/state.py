@@ -101,6 +101,8 @@ def _written(
         place = layout.folder(workspace.releases, manifest.release)
         members[f"releases/{manifest.release}/{layout.MANIFEST}"] = place / layout.MANIFEST
         members |= {f"objects/{digest}": place / name for name, digest in manifest.files.items()}
+        if (signature := layout.signature_of(place)).is_file():
+            members[f"releases/{signature.name}"] = signature
     for name in environments:
         members |= _environment(workspace.environments / name, scratch / name)
     embedded = tracking_uri(workspace.home).startswith("sqlite") and ledger_file.is_there(workspace.home)
@@ -253,6 +255,9 @@ def _release(workspace: Workspace, name: str, opened: Opened) -> bool:
     folder = layout.folder(workspace.releases, name)
     if manifest.release != name or not within(name) or not all(map(within, manifest.files)):
         raise OutsideError(f"the manifest of {name!r} names files outside it", next_step="export the file again")
+    signature = opened.members.get(f"releases/{layout.signature_of(folder).name}")
+    if signature is not None and not layout.signature_of(folder).exists():  # it proves itself where it is demanded
+        files.write_atomically(layout.signature_of(folder), signature.read_bytes())
     if folder.exists():
         return False
     with files.appearing(folder) as temporary:

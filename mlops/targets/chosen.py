@@ -7,6 +7,7 @@ from pathlib import Path
 from mlops.config import Environment
 from mlops.errors import NothingToDo, UsageError, nearest
 from mlops.release import MANIFEST
+from mlops.signatures import Demand, demand
 from mlops.stores import online_file
 from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Target
@@ -28,13 +29,14 @@ def target(workspace: Workspace, name: str) -> Target:
         return local(workspace, name)
     online = online_file(workspace.config)
     folder, releases = workspace.environments / name, workspace.releases
+    signed = _signed(workspace, settings)
     if settings.target == "command":
         from mlops.targets.command import CommandTarget
 
-        return CommandTarget(folder, releases, settings.keep, online, settings.command, workspace.root)
+        return CommandTarget(folder, releases, settings.keep, online, settings.command, workspace.root, signed=signed)
     from mlops.targets.kubernetes import KubernetesTarget
 
-    return KubernetesTarget(folder, releases, settings.keep, online, settings)
+    return KubernetesTarget(folder, releases, settings.keep, online, settings, signed=signed)
 
 
 def local(workspace: Workspace, name: str) -> LocalTarget:
@@ -46,7 +48,13 @@ def local(workspace: Workspace, name: str) -> LocalTarget:
         keep=settings.keep,
         online_name=online_file(workspace.config),
         shared=settings.packages == "shared",
+        signed=_signed(workspace, settings),
     )
+
+
+def _signed(workspace: Workspace, settings: Environment) -> Demand | None:
+    """What refuses a release without a signature; None where none is demanded."""
+    return demand(workspace.root, workspace.config.signing) if settings.require_signature else None
 
 
 def release(workspace: Workspace, name: str) -> str:

@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -24,6 +24,7 @@ from mlops.errors import DeploymentFailed, MlopsError, OutsideError, RollbackFai
 from mlops.release import CONTRACT, PAYLOAD, Event, Manifest
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import POINTER, Pointer, read_pointer
+from mlops.signatures import Demand
 from mlops.stores.online import FILE as ONLINE
 from mlops.stores.reading import published
 from mlops.targets import history
@@ -35,13 +36,15 @@ from mlops.targets.protocol import RETIRED, Moved, Order, Prepare, Standing
 class KeptTarget(ABC):
     """An environment's folder and the folder of releases; who inherits says how a release comes live.
 
-    `online_name` is that of the file in the folder by which services read stored features (`stores.online_file`).
+    `signed` refuses a release without the signature that the environment demands. `online_name` is that of the file in
+    the folder by which services read stored features (`stores.online_file`).
     """
 
     folder: Path
     releases: Path
     keep: int = 5
     online_name: str = ONLINE
+    signed: Demand | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def _bring(self, family: Path, old: Pointer | None, new: Pointer) -> None:
@@ -72,7 +75,7 @@ class KeptTarget(ABC):
             self._remember_interrupted(family)
             old = read_pointer(family)
             with self._failures_kept(order, old, started):
-                manifest = verify(self.releases / order.release)
+                manifest = self.verified(order.release)
                 if old is not None and old.live == order.release and not old.tries and self._settled(family, old):
                     return self._moved(family, old, started, changed=False)
                 if prepare is not None:
@@ -96,9 +99,16 @@ class KeptTarget(ABC):
     def _whole(self, order: Order) -> Manifest:
         """The manifest of a release that is byte for byte what was accepted; raises what the order means by it."""
         try:
-            return verify(self.releases / order.release)
+            return self.verified(order.release)
         except MlopsError as error:
             _raise(order, error)
+
+    def verified(self, release: str) -> Manifest:
+        """The manifest of a release that is byte for byte what was accepted, and signed where that is demanded."""
+        manifest = verify(self.releases / release)
+        if self.signed is not None:
+            self.signed(self.releases / release)
+        return manifest
 
     def families(self) -> tuple[str, ...]:
         """The families of models that have had a release here."""

@@ -25,7 +25,6 @@ from mlops.adapters.files import write_atomically
 from mlops.adapters.lock import locked
 from mlops.errors import DeploymentFailed, NothingToDo
 from mlops.release import Event
-from mlops.serving.integrity import verify
 from mlops.serving.pointer import Ack, Pointer, Tried, read_acks, read_pointer, write_pointer
 from mlops.serving.tally import TALLIES
 from mlops.targets import history
@@ -111,7 +110,7 @@ def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str
     family = target.folder / journal.family
     _demand_comparison(family, journal)
     with environment_lock(target.folder):
-        manifest = verify(target.releases / journal.release)
+        manifest = target.verified(journal.release)
         target.demand_shared(journal.live, journal.release)
         keep(family, journal)
         try:

@@ -184,6 +184,14 @@ def test_what_killed_commands_left_goes_too_and_nothing_young(project):
     assert (old.exists(), folder.exists(), young.exists()) == (False, False, True)
 
 
+def test_a_signature_goes_with_its_release_and_stays_with_one_that_stays(project, tried, banked):
+    releases = project / ".mlops" / "releases"
+    for name in (tried[1], banked[1].report.releases[0], "gone_v1-0123456789ab"):
+        (releases / f"{name}.sig").touch()
+    collect(small.opened(project), now=later())
+    assert [path.name for path in releases.glob("*.sig")] == [f"{banked[1].report.releases[0]}.sig"]
+
+
 def test_an_object_that_nobody_names_yet_is_left_alone(project):
     workspace = small.opened(project)
     digest = workspace.objects.put(b"its writer has not come to the index yet")
