@@ -14,16 +14,17 @@ run: .venv/ready .venv/gates  ## set everything up, and take the example's two m
 	$(BIN)/mlops run fraud_v1 fraud_v2
 
 # Tests that boot servers and measure them share the machine with others; only failed tests (exit code 1) are asked again.
-test: .venv/ready .venv/gates .venv/feast/ready  ## set everything up, and run the tests; PYTEST="-k word" for some of them
+test: .venv/ready .venv/gates .venv/feast/ready .venv/act .venv/actionlint  ## set everything up, and run the tests; PYTEST="-k word" for some of them
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cache-clear $(PYTEST) \
 		|| { test $$? -eq 1 && echo "asking what failed again, alone" && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
-lint: .venv/ready  ## check style, types, imports between layers and workflows
+lint: .venv/ready .venv/actionlint  ## check style, types, imports between layers and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --persona=auditor --quiet .github
+	test ! -x $(BIN)/actionlint || $(BIN)/actionlint
 
 bench: .venv/ready .venv/gates .venv/feast/ready  ## measure beside the rivals, in one run
 	$(BIN)/python -m benchmarks
@@ -61,4 +62,20 @@ clean:  ## remove what was made here, the environment included
 # deepchecks needs older libraries than ours, so it lives in an environment of its own (docs/decisions.md).
 .venv/gates: .venv/ready mlops/adapters/deepchecks_script.py
 	$(BIN)/python -m mlops.adapters.deepchecks
+	touch $@
+
+# What runs and checks workflows on this machine. Both are written in Go: where it is not there, what needs them is skipped.
+# act replaces modules, which `go install` of another module refuses, so it is built in a copy of its own folder.
+ACT := v0.2.87
+ACTIONLINT := v1.7.12
+NO_GO := echo "Go is not here, or could not fetch it: tests of workflows are skipped" >&2
+
+.venv/actionlint: .venv/ready
+	{ command -v go >/dev/null && GOBIN="$(CURDIR)/$(BIN)" go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT); } || $(NO_GO)
+	touch $@
+
+.venv/act: .venv/ready
+	{ command -v go >/dev/null && source=$$(go mod download -json github.com/nektos/act@$(ACT) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
+		rm -rf .venv/act.src && cp -r "$$source" .venv/act.src && chmod -R u+w .venv/act.src && \
+		cd .venv/act.src && go build -o ../bin/act . && cd .. && rm -rf act.src; } || $(NO_GO)
 	touch $@

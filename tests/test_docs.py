@@ -14,6 +14,7 @@ from typing import Any, get_args
 import click
 import msgspec
 import pytest
+import yaml
 
 from mlops import config
 from mlops.cli.group import SUMMARIES, mlops
@@ -39,6 +40,13 @@ NO_COMMAND = {
     "register": "a release without its deployment is `mlops run --no-deploy`",
 }
 """Steps of the pipeline without a command, and why."""
+
+PRODUCTS = [file for file in sorted((ROOT / ".github/workflows").glob("*.yml")) if "workflow_call:" in file.read_text()]
+NO_COMMAND_OF_ITS_OWN = {"pipeline": "it composes the others", "attest": "GitHub signs, not we"}
+"""Product workflows that are not called as a command, and why."""
+
+JUDGING = ("check-features", "check-data", "train", "check-model", "package", "check-service", "deploy", "rollback")
+COMMON_INPUTS = ("install", "python-version", "runner", "minutes", "tracking-uri", "state")
 
 STRUCTS = {
     "[tool.mlops]": config.Config,
@@ -110,13 +118,38 @@ def test_every_command_has_help_with_an_example(name):
 
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_one_word_names_the_command_the_step_the_test_and_the_page(name):
-    """One word, five places; the fifth, the workflow, comes with the workflows."""
+    """One word, five places; the fifth, the workflow, is there for what runs on GitHub: see below."""
     file = name.replace("-", "_")
     assert (ROOT / f"mlops/cli/{file}.py").is_file()
     assert (DOCS / f"{name}.md").is_file()
     assert (ROOT / f"mlops/steps/{file}.py").is_file() != (name in NO_STEP), NO_STEP.get(name, "it has no step")
     test = ROOT / (f"tests/cli/test_{file}.py" if name in NO_STEP else f"tests/steps/test_{file}.py")
     assert test.is_file(), f"{test} is missing"
+
+
+@pytest.mark.parametrize("file", PRODUCTS, ids=lambda file: file.name)
+def test_a_product_workflow_is_called_as_its_command_whose_page_names_it(file):
+    text = file.read_text(encoding="utf-8")
+    assert (file.stem in SUMMARIES) != (file.stem in NO_COMMAND_OF_ITS_OWN)
+    assert file.stem not in SUMMARIES or f"run: mlops {file.stem}" in text or f"mlops {file.stem} " in text
+    guide = (DOCS / "github.md").read_text(encoding="utf-8")
+    assert f"\n| `{file.name}` | " in guide
+    for command in set(re.findall(r"^ *(?:run: |- run: )?mlops ([a-z-]+)", text, re.MULTILINE)) & set(JUDGING):
+        page = (DOCS / f"{command}.md").read_text(encoding="utf-8")
+        assert f"[`{file.name}`](github.md#the-workflows)" in page, command
+
+
+def test_the_guide_to_github_names_every_input_of_a_workflow():
+    guide = (DOCS / "github.md").read_text(encoding="utf-8")
+    told = rows(guide)
+    for file in PRODUCTS:
+        call = yaml.safe_load(file.read_text(encoding="utf-8"))[True]["workflow_call"]
+        own = [name for name in call["inputs"] if name not in COMMON_INPUTS]
+        cells = " ".join(told[file.name])
+        assert [name for name in own if f"`{name}`" not in cells] == [], file.name
+        assert [name for name in call.get("outputs", {}) if f"`{name}`" not in cells] == [], file.name
+    for name in (*COMMON_INPUTS, "tracking-token"):
+        assert f"`{name}`" in guide
 
 
 def test_every_step_of_the_pipeline_is_a_command_or_says_why_not():

@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from mlops import __version__
 from mlops.adapters.files import appearing, disk_errors
 from mlops.errors import UsageError
 
@@ -23,6 +24,14 @@ Values = tuple[str | float | int | bool, ...]
 
 _WELCOME = (".git", ".github", ".venv", "venv", ".idea", ".vscode", ".DS_Store")
 _WIDTH = 112
+_WORKFLOWS = ("pull-request.yml", "main.yml", "rollback.yml")
+_BESIDE = {
+    "CODEOWNERS": ".github/CODEOWNERS",
+    "dependabot.yml": ".github/dependabot.yml",
+    "zizmor.yml": ".github/zizmor.yml",
+    "actrc": ".actrc",
+}
+"""Templates in templates/github, and where they go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,27 @@ def sources_of(project: Project) -> dict[str, str]:
         ".gitignore": render("gitignore", values),
         "README.md": render("README.md", values),
     }
+
+
+def github_of(project: Project, *, owner: str | None) -> dict[str, str]:
+    """Path -> text of what GitHub needs: workflows that call those of mlops, reviewers, updates; and act's settings.
+
+    `owner` is whom CODEOWNERS names, such as `@acme/ml`; None leaves its lines for people to fill in.
+    """
+    folder = files("mlops").joinpath("templates", "github")
+    texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in (*_WORKFLOWS, *_BESIDE)}
+    return {
+        **{f".github/workflows/{name}": texts[name].replace("@VERSION", f"@v{__version__}") for name in _WORKFLOWS},
+        **{_BESIDE[name]: texts[name] for name in _BESIDE},
+        ".github/CODEOWNERS": texts["CODEOWNERS"] + _owned(project, owner),
+    }
+
+
+def _owned(project: Project, owner: str | None) -> str:
+    """The lines of CODEOWNERS: features and what their data must look like, labels put right by people, thresholds."""
+    line = "{path} {owner}" if owner else "# {path} @acme/data-science"
+    owned = ("/features/", f"/models/{project.model}.py", "/reviews/", "/pyproject.toml", "/.github/")
+    return "".join(f"{line.format(path=path, owner=owner)}\n" for path in owned)
 
 
 def pyproject(project: Project, *, floor: float, reason: str) -> str:

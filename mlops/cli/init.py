@@ -26,6 +26,8 @@ from mlops.cli.group import SUMMARIES
 @click.option("--delimiter", help="Instead of finding it out.")
 @click.option("--decimal", help="The decimal point.  [default: .]")
 @click.option("--encoding", help="The encoding of a CSV file.  [default: utf-8]")
+@click.option("--owner", metavar="@TEAM", help="Whom GitHub asks to review features, labels and thresholds.")
+@click.option("--no-github", is_flag=True, help="Leave GitHub's workflows out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def command(
     folder: Path,
@@ -41,9 +43,11 @@ def command(
     delimiter: str | None,
     decimal: str | None,
     encoding: str | None,
+    owner: str | None,
+    no_github: bool,  # noqa: FBT001 - click passes flags so
     as_json: bool,  # noqa: FBT001 - click passes flags so
 ) -> None:
-    """Write a project around a table: model, tests, schema, thresholds, and a README; it runs at once.
+    """Write a project around a table: model, tests, schema, thresholds, workflows, a README; it runs at once.
 
     \b
     Examples:
@@ -61,7 +65,16 @@ def command(
     if missing:
         settings["missing"] = [_number(value) for value in missing]
     started = init(
-        folder, data=data, label=label, timestamp=timestamp, task=task, name=name, ignore=ignore, settings=settings
+        folder,
+        data=data,
+        label=label,
+        timestamp=timestamp,
+        task=task,
+        name=name,
+        ignore=ignore,
+        settings=settings,
+        github=not no_github,
+        owner=owner,
     )
     if as_json:
         import msgspec

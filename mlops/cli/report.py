@@ -76,6 +76,11 @@ def command(
         from mlops.cli.pull_request import publish
 
         publish(workspace, report, shown)
+    elif places:
+        from mlops.cli import in_actions
+        from mlops.reports import markdown
+
+        in_actions.summary(markdown.render(report, shown))
     if judges:
         _leave(report)
 

@@ -11,10 +11,15 @@ from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import show, tell_the_ledger
 from mlops.cli.options import as_json, complete_environments, opened, project, why
 
+PREVIOUS = "previous"
+"""The word for the release that was live before; no release can be called so."""
+
 
 @click.command("rollback", short_help=SUMMARIES["rollback"])
 @click.argument("environment", shell_complete=complete_environments)
-@click.option("--to", default=None, metavar="RELEASE", help="A release by name, or by how its name begins.")
+@click.option(
+    "--to", default=None, metavar="RELEASE", help="A release by name, or by how its name begins.  [default: previous]"
+)
 @click.option("--model", "family", default=None, help="Which family, where there are several.")
 @why
 @as_json
@@ -37,6 +42,9 @@ def command(
       mlops rollback production --to fraud_v1-3f9c1a
     """
     from mlops.steps.rollback import rollback
+
+    # A form sends an empty word for what was left out.
+    to, family = (None if to in ("", PREVIOUS) else to), family or None
 
     workspace = opened(root)
     record = rollback(workspace, environment=environment, to=to, family=family, reason=reason)

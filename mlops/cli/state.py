@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_environments, opened, project
 from mlops.reports.words import counted
+
+if TYPE_CHECKING:
+    from mlops.workspace import Workspace
 
 _MEGABYTE = 1_000_000
 
@@ -25,6 +31,7 @@ def command() -> None:
     Examples:
       mlops state export state.tar.gz
       mlops state import state.tar.gz
+      mlops state fetch
     """
 
 
@@ -84,10 +91,69 @@ def take(file: Path, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click
     if as_json:
         click.echo(json.dumps(dict(facts), indent=2))
         return
+    _tell(str(file), facts)
+
+
+@command.command("fetch")
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
+@as_json
+@project
+def fetch(folder: Path | None, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click passes flags so
+    """Take what other jobs and runs of a workflow have handed on.
+
+    Out of FOLDER every state file, at any depth. In GitHub Actions also the newest artifacts of other runs: what was
+    computed for this branch, for the pull request that was merged, and for the default branch, and what is live in
+    each environment. What a fork's run uploaded is never taken.
+
+    \b
+    Example:
+      mlops state fetch "$RUNNER_TEMP/parts"
+    """
+    from mlops.adapters.files import scratch_folder
+    from mlops.steps.state import take as read
+
+    workspace = opened(root)
+    taken = [(file.name, read(workspace, file).facts) for file in _files_below(folder)]
+    scratch = scratch_folder(workspace.scratch)
+    try:
+        taken += [(what, read(workspace, file).facts) for what, file in _handed_on(workspace, scratch)]
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if as_json:
+        click.echo(json.dumps([dict(facts) for _, facts in taken], indent=2))
+        return
+    for what, facts in taken:
+        _tell(what, facts)
+    if not taken:
+        click.echo("nothing was handed on")
+
+
+def _files_below(folder: Path | None) -> list[Path]:
+    """State files, the newest first: a later job's holds what it took from earlier ones, and is taken at once."""
+    found = [path for path in folder.rglob("*.tar*") if path.is_file()] if folder is not None else []
+    return sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path))
+
+
+def _handed_on(workspace: Workspace, scratch: Path) -> Iterator[tuple[str, Path]]:
+    """What other runs handed on, each with a name for people; nothing outside of Actions, or without a token."""
+    from mlops.adapters.github import handed_on
+    from mlops.adapters.github.api import client
+
+    github = client()
+    if github is None:
+        return
+    with github:
+        missing = [name for name in workspace.config.environments if not (workspace.environments / name).exists()]
+        wanted = [handed_on.environment(github, name) for name in missing]
+        for artifact in (*filter(None, wanted), *handed_on.computed(github)):
+            yield f"{artifact.name} of run {artifact.run}", handed_on.download(github, artifact, scratch)
+
+
+def _tell(what: str, facts: Mapping[str, Any]) -> None:
     new = [counted(facts["records"], "record"), counted(facts["objects"], "object")]
     new += [counted(len(facts["releases"]), "release"), *(f"environment {name}" for name in facts["environments"])]
     nothing = not (facts["records"] or facts["objects"] or facts["releases"] or facts["environments"])
     took = "nothing new" if nothing else f"took {', '.join(new)}"
-    click.echo(f"{file}, written by {facts['by']}: {took}")
+    click.echo(f"{what}, written by {facts['by']}: {took}")
     for sentence in facts["left"]:
         click.echo(f"  {sentence}")

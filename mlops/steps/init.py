@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ VERSION = 1
 
 METRIC: dict[str, str] = {"binary": "roc_auc", "multiclass": "balanced_accuracy", "regression": "r2"}
 
+_OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)?|[\w.+-]+@[\w-]+(\.[\w-]+)+")
 _ROWS_TO_MEASURE = 20_000
 _HOLDOUT = 0.2
 
@@ -53,14 +55,22 @@ def init(
     name: str | None = None,
     ignore: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    github: bool = True,
+    owner: str | None = None,
 ) -> Started:
-    """Write a project into `folder` whose `mlops run` goes through: model, tests, schema, thresholds, README.
+    """Write a project into `folder` whose `mlops run` goes through: model, tests, schema, thresholds, workflows.
 
     `data` is whatever a source's path may be, relative to the current folder. `settings` are further settings
-    of the source (delimiter, decimal, encoding, missing, text, timestamps). The folder appears whole or not at all.
+    of the source (delimiter, decimal, encoding, missing, text, timestamps). Workflows of the project's own, in
+    `.github`, stay as they are, and `owner` is whom CODEOWNERS names. The folder appears whole or not at all.
     Raises UsageError for what cannot be asked (a column that is not there, a folder in use) and GateFailed for a
     label or a timestamp that no model can be trained with.
     """
+    if owner is not None and not _OWNER.fullmatch(owner):
+        raise UsageError(
+            f"--owner {owner!r} names nobody that GitHub can ask",
+            next_step="give @PERSON, @ORGANISATION/TEAM or an address",
+        )
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # resolve() would replace links that the user chose
     place = None if "://" in data else Path(os.path.abspath(data))  # noqa: PTH100
     with scaffold.placed(folder, data=place) as temporary:
@@ -82,6 +92,9 @@ def init(
             metric=METRIC[found],
         )
         _write(temporary, scaffold.sources_of(project))
+        notes = _notes_for_github(folder, place) if github else ()
+        if github and not (folder / ".github").exists():
+            _write(temporary, scaffold.github_of(project, owner=owner))
         measured = _measured(frame, project, temporary)
         floor, reason = _floor(measured, project)
         _write(temporary, {"pyproject.toml": scaffold.pyproject(project, floor=floor, reason=reason)})
@@ -93,7 +106,7 @@ def init(
         model=f"{project.model}_v1",
         task=found,
         floor=floor,
-        notes=_notes(project, table, reason),
+        notes=(*_notes(project, table, reason), *notes),
     )
 
 
@@ -282,6 +295,18 @@ def _schema(frame: pd.DataFrame, source: str) -> str:
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         write_atomically(folder / name, text.encode())
+
+
+def _notes_for_github(folder: Path, data: Path | None) -> tuple[str, ...]:
+    """What a runner will miss, and what was left alone."""
+    notes = []
+    if (folder / ".github").exists():
+        notes.append(
+            ".github is there already and stays as it is: docs/github.md says what to call from your workflows"
+        )
+    if data is not None and not data.is_relative_to(folder):
+        notes.append("GitHub's runners cannot read the table where it is: put it into the repository, or name a URL")
+    return tuple(notes)
 
 
 def _notes(project: scaffold.Project, table: sources.Table, reason: str) -> tuple[str, ...]:

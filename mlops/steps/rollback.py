@@ -66,7 +66,8 @@ def _family(workspace: Workspace, to: str | None) -> str | None:
     try:
         return split_version(chosen.release(workspace, to).rpartition("-")[0])[0]
     except UsageError:
-        if (workspace.releases / to).exists():
+        # What was typed is compared, and never made a path: it may lead anywhere.
+        if workspace.releases.is_dir() and to in {place.name for place in workspace.releases.iterdir()}:
             raise RollbackFailed(
                 f"nothing was rolled back: the release {to} is not whole: its manifest is missing",
                 next_step="restore its folder from a copy, or roll back to another release: --to RELEASE",

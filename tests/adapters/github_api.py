@@ -139,8 +139,8 @@ class GitHubApi:
         """The requests whose path ends so."""
         return [one for one in self.requests if one.method == method and re.search(f"{path}$", one.path)]
 
-    def artifact(self, run: int, name: str, files: dict[str, bytes]) -> dict[str, Any]:
-        """Put an artifact into a run."""
+    def artifact(self, run: int, name: str, files: dict[str, bytes], **of: Any) -> dict[str, Any]:
+        """Put an artifact into a run; `of` is what is known of that run: `head_branch`, `head_sha`, ..."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
             for file, data in files.items():
@@ -149,6 +149,7 @@ class GitHubApi:
         self.kept.zips[number] = packed.getvalue()
         one = {"id": number, "name": name, "size_in_bytes": len(packed.getvalue()), "expired": False}
         one["created_at"] = f"2026-11-30T10:00:{len(self.kept.zips):02d}Z"
+        one["workflow_run"] = {"id": run, "repository_id": 1, "head_repository_id": 1, "head_branch": "main", **of}
         self.kept.artifacts.setdefault(run, []).append(one)
         return one
 
@@ -329,6 +330,12 @@ def _artifacts(api: GitHubApi, found: tuple[str, ...], query: dict[str, str], _b
     return 200, {"total_count": len(wanted), "artifacts": wanted}
 
 
+def _every_artifact(api: GitHubApi, _f: tuple[str, ...], query: dict[str, str], _b: Any) -> Answer:
+    every = sorted((one for many in api.kept.artifacts.values() for one in many), key=lambda one: -one["id"])
+    wanted = [one for one in every if query.get("name") in (None, one["name"])]
+    return 200, {"total_count": len(wanted), "artifacts": wanted}
+
+
 def _zip(api: GitHubApi, found: tuple[str, ...], _q: dict[str, str], _b: Any) -> Answer | bytes:
     return api.kept.zips.get(int(found[0]), (404, {"message": "Not Found"}))
 
@@ -435,6 +442,7 @@ _ROUTES: tuple[tuple[str, str, Act], ...] = (
     ("GET", r"/commits/([0-9a-f]+)/pulls", _pulls_of),
     ("GET", r"/actions/runs", _runs),
     ("GET", r"/actions/runs/(\d+)/artifacts", _artifacts),
+    ("GET", r"/actions/artifacts", _every_artifact),
     ("GET", r"/actions/artifacts/(\d+)/zip", _zip),
     ("GET", r"/git/ref/(.+)", _ref),
     ("POST", r"/git/refs", _new_ref),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -66,6 +67,8 @@ class TestWhatIsWritten:
             *("features/__init__.py", "features/customers.py", "features/customers.schema.yaml"),
             *("models/__init__.py", "models/churn.py"),
             *("tests/features/test_customers.py", "tests/models/test_churn.py"),
+            *(".actrc", ".github/CODEOWNERS", ".github/dependabot.yml", ".github/zizmor.yml"),
+            *(f".github/workflows/{name}.yml" for name in ("pull-request", "main", "rollback")),
         }
         assert all((project.folder / name).stat().st_mode & 0o444 for name in project.files)
 
@@ -115,6 +118,46 @@ class TestWhatIsWritten:
         notes = "\n".join(project.notes)
         assert "'no' and 'yes'" in notes
         assert "customer_id is not read: it counts or names the rows" in notes
+
+
+class TestGitHub:
+    def test_owners_are_named_or_left_to_fill_in(self, project, tmp_path):
+        assert "\n# /features/ @acme/data-science\n" in (project.folder / ".github/CODEOWNERS").read_text()
+        init(tmp_path / "churn", data=table(tmp_path), label="left", owner="@acme/ml")
+        owned = (tmp_path / "churn/.github/CODEOWNERS").read_text()
+        for place in ("/features/", "/models/churn.py", "/reviews/", "/pyproject.toml", "/.github/"):
+            assert f"\n{place} @acme/ml\n" in owned
+
+    @pytest.mark.parametrize("owner", ["nobody", "@a\n* @mallory", "@a @b", "", "@"])
+    def test_an_owner_that_github_cannot_ask_is_refused(self, tmp_path, owner):
+        assert "--owner" in refused(UsageError, tmp_path / "churn", data=table(tmp_path), owner=owner)
+
+    def test_workflows_of_one_s_own_stay(self, tmp_path):
+        data = table(tmp_path)
+        (tmp_path / "churn/.github/workflows").mkdir(parents=True)
+        (tmp_path / "churn/.github/workflows/main.yml").write_text("mine")
+        started = init(tmp_path / "churn", data=data, label="left")
+        assert (tmp_path / "churn/.github/workflows/main.yml").read_text() == "mine"
+        assert not (tmp_path / "churn/.github/CODEOWNERS").exists()
+        assert any(".github is there already" in note for note in started.notes)
+
+    def test_without_github_nothing_of_it_is_written(self, tmp_path):
+        started = init(tmp_path / "churn", data=table(tmp_path), label="left", github=False)
+        assert not [name for name in started.files if name.startswith((".github", ".actrc"))]
+
+    def test_a_table_that_runners_cannot_read_is_told(self, project, tmp_path):
+        assert any("runners cannot read the table" in note for note in project.notes)
+        (tmp_path / "churn/data").mkdir(parents=True)
+        inside = init(tmp_path / "churn", data=table(tmp_path / "churn/data"), label="left")
+        assert not any("runners" in note for note in inside.notes)
+
+    def test_workflows_call_the_version_that_wrote_them(self, project):
+        from mlops import __version__
+
+        for name in ("pull-request", "main", "rollback"):
+            text = (project.folder / f".github/workflows/{name}.yml").read_text()
+            assert "mlops-ci/mlops/.github/workflows/" in text
+            assert set(re.findall(r"mlops-ci/mlops/\S+@(\S+)", text)) == {f"v{__version__}"}
 
 
 class TestPaths:
