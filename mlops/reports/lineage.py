@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mlops.graph import KINDS, Edge, Graph, Node
+from mlops.reports.mermaid import label as escaped
 from mlops.reports.words import moment, number, seconds
 from mlops.verdict import Record
 
@@ -35,9 +36,9 @@ def mermaid(record: Record) -> str:
     lines = ["flowchart LR"]
     for node in graph.nodes.values():
         left, right = _SHAPES.get(node.kind, ("[", "]"))
-        lines.append(f'  {names[node.id]}{left}"{_quoted(node.kind)}<br>{_quoted(node.short)}"{right}')
+        lines.append(f'  {names[node.id]}{left}"{escaped(node.kind)}<br>{escaped(node.short)}"{right}')
     for edge in graph.edges:
-        label = f'|"{_quoted(edge.label)}"|' if edge.label else ""
+        label = f'|"{escaped(edge.label)}"|' if edge.label else ""
         lines.append(f"  {names[edge.source]} {'-->' if edge.made else '-.->'}{label} {names[edge.target]}")
     lines += [f"  style {names[one]} stroke-width:3px" for one in record.facts["subjects"]]
     return "\n".join(lines) + "\n"
@@ -116,7 +117,3 @@ def _line(node: Node, edge: Edge) -> str:
     parts += [edge.label] if edge.label else []
     parts += [when(node)] if when(node) else []
     return f"{node.kind} {node.short}" + (f": {', '.join(parts)}" if parts else "")
-
-
-def _quoted(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

@@ -48,7 +48,7 @@ def flowchart(boxes: Iterable[Box]) -> str:
     for box in kept:
         begin, end = _SHAPES[box.kind]
         style = f":::{box.mark}" if box.mark else ""
-        lines.append(f'  {ids[box.name]}{begin}"{_label(box.name)}"{end}{style}')
+        lines.append(f'  {ids[box.name]}{begin}"{label(box.name)}"{end}{style}')
     if len(every) > len(kept):
         lines.append(f'  more["… and {len(every) - len(kept):,} more"]')
     lines += [f"  {ids[name]} --> {ids[box.name]}" for box in kept for name in dict.fromkeys(box.reads) if name in ids]
@@ -57,7 +57,7 @@ def flowchart(boxes: Iterable[Box]) -> str:
     return "\n".join(lines) if kept else ""
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
     """Text in quotes that ends neither them, nor the line, nor the fence around it, and holds no HTML or Markdown."""
     line = " ".join(text.split())[:80]
     return re.sub(r"[^\w .,:/…-]", lambda found: f"#{ord(found[0])};", line)
