@@ -30,6 +30,8 @@ def command(
       mlops serve staging --port 3001
       mlops serve production --systemd | sudo tee /etc/systemd/system/mlops-production.service
     """
+    import logging
+
     from mlops.steps.serve import serve, unit
 
     workspace = opened(root, uses=False)  # it runs for months; what it serves is kept by its pointer
@@ -41,4 +43,6 @@ def command(
         click.echo(
             f"starting {environment} on http://{settings.host}:{port or settings.port} (Ctrl-C ends it)", err=True
         )
+    logging.basicConfig(format="%(asctime)s [%(levelname)s] [serve] %(message)s")  # workers log by themselves
+    logging.getLogger("mlops.serving").setLevel(logging.INFO)
     serve(workspace, environment=environment, family=family, port=port)

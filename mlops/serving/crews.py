@@ -86,6 +86,8 @@ class Crews:
                 f"nothing is live in {self._posting.folder}", next_step="deploy a release: `mlops deploy`"
             )
         self._serving = self._crew(self._posting.python_for(self._pointer.live), serves=True)
+        if not self._serving.workers:
+            raise OutsideError("no worker could be started", next_step=f"look at {self._serving.python}")
         return self
 
     def __exit__(
@@ -130,7 +132,10 @@ class Crews:
             return
         if (status.st_ino, status.st_mtime_ns) != self._stamp:
             self._stamp = (status.st_ino, status.st_mtime_ns)
-            self._pointer, self._without = read_pointer(self._posting.folder), set()
+            try:
+                self._pointer, self._without = read_pointer(self._posting.folder), set()
+            except MlopsError as error:  # workers go on with what they have
+                _logger.error("the pointer is not followed: %s", error.message)  # noqa: TRY400 - it says all
 
     def _follow(self, pointer: Pointer) -> None:
         python = self._host(pointer.live)
@@ -195,7 +200,12 @@ class Crews:
 
     def _fill(self, crew: _Crew) -> None:
         while len(crew.workers) < self._posting.workers:
-            worker = self._start(crew.python)
+            try:
+                worker = self._start(crew.python)
+            except OSError:
+                _logger.exception("a worker could not be started with %s", crew.python)
+                crew.again = time.monotonic() + _AGAIN[1]
+                return
             crew.workers.append(worker)
             if crew.serves:
                 _tell(worker, SERVE)

@@ -139,7 +139,9 @@ def test_workers_are_renewed_under_load_when_it_is_asked_for(project, ours, url)
     assert health(project)["pid"] == server
 
 
-def test_workers_whose_supervisor_was_killed_end_and_leave_the_port(project, ours, url):
+def test_workers_whose_supervisor_was_killed_end_and_the_next_server_has_the_packages_that_are_needed(
+    project, ours, url, other_pins
+):
     """The last, because it ends the server: nobody is left behind who answers for nobody."""
     facts = health(project)
     os.kill(facts["pid"], signal.SIGKILL)
@@ -148,9 +150,13 @@ def test_workers_whose_supervisor_was_killed_end_and_leave_the_port(project, our
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert health(project)["serving"] == {}
+    other = make_release(project.releases, contract("fraud_v5", stored=False), pins=other_pins)
+    deploy(project, environment="staging", release=other)
     with serving(project.root) as address:
         assert address != url
-        assert set(health(project)["serving"].values()) == {ours}
+        workers = health(project)["serving"]
+        assert set(workers.values()) == {other}
+        assert {command(pid) for pid in workers} == {str(interpreter(project.home / "python", other_pins))}
 
 
 def alive(pid):

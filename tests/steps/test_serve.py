@@ -71,6 +71,15 @@ def test_a_damaged_live_release_is_refused(project, live):
         serve(project, environment="staging")
 
 
+def test_a_live_release_that_cannot_be_loaded_ends_the_server_instead_of_being_tried_for_ever(project):
+    """Promise 9: it was deployed while nobody could try it."""
+    bad = make_release(project.releases, contract(stored=False), factor=2.0, broken=True)
+    deploy(project, environment="staging", release=bad)
+    with pytest.raises(OutsideError, match="ended with code 3 before it was ready"):
+        serve(project, environment="staging")
+    assert not (project.environments / "staging" / "fraud" / "server.json").exists()
+
+
 def test_a_missing_token_is_named(project, live, monkeypatch):
     monkeypatch.delenv("SHOP_TOKEN", raising=False)
     with pytest.raises(UsageError, match="SHOP_TOKEN"):
