@@ -68,6 +68,16 @@ class NotFound(OutsideError):
     """GitHub knows no such thing, or does not show it to this token."""
 
 
+class Changed(OutsideError):
+    """What a step was made of was edited while it ran: nothing of it is kept."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} changed while running; what was computed of it is not kept",
+            next_step="run again; it goes on with what is there then",
+        )
+
+
 class DeploymentFailed(MlopsError):
     """The new release did not go live; the old one still serves."""
 

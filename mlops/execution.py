@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
+import msgspec
+
 from mlops.adapters.index import Index
 from mlops.adapters.memory import Meter
 from mlops.adapters.objects import ObjectStore, Spoilt
-from mlops.errors import GateFailed, MlopsError
+from mlops.errors import Changed, GateFailed, MlopsError
 from mlops.keys import key_of
 from mlops.reuse import Reuse
 from mlops.verdict import Outcome, Record
@@ -106,11 +108,14 @@ class Executor:
         *,
         settle: Callable[[Record], Record] = lambda record: record,
         reuse: Reuse | None = None,
+        steady: Callable[[], None] = lambda: None,
     ) -> None:
         """Ready; `settle` gives a record's verdict as settings and people want it, each time that it is used.
 
-        `reuse` knows what was computed before, on this machine alone unless it is given.
+        `reuse` knows what was computed before, on this machine alone unless it is given. `steady` raises where what the
+        whole run stands on, its settings, has changed meanwhile.
         """
+        self._steady = steady
         self._settle = settle
         self._reuse = reuse or Reuse(index, objects)
         self._recorder = recorder
@@ -195,6 +200,7 @@ class Executor:
         began, clock = time.time(), time.monotonic()
         with Meter() as meter:
             record = _result(task, needs)
+        self._demand_steady(task, needs, made_of)
         record = dataclasses.replace(
             record,
             key=key,
@@ -210,6 +216,16 @@ class Executor:
         if task.recorded:
             self._record(settled)
         return settled
+
+    def _demand_steady(self, task: Task, needs: Records, made_of: Mapping[str, Any] | None) -> None:
+        """Raise OutsideError where what a task is made of is not what it was when it began: its key would be a lie."""
+        if made_of is None:
+            return
+        self._steady()
+        now = task.ingredients(needs) if task.ingredients is not None else {}
+        moved = sorted(name for name in {*made_of, *now} if _said(made_of.get(name)) != _said(now.get(name)))
+        if moved:
+            raise Changed(f"{task.name}: {', '.join(moved)}")
 
     def _record(self, record: Record) -> None:
         try:
@@ -239,6 +255,10 @@ def _key(task: Task, made_of: Mapping[str, Any] | None) -> str:
     if made_of is None:
         return ""
     return key_of(task.step, {"subject": task.subject, "version": task.version, **made_of})
+
+
+def _said(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic", enc_hook=str)
 
 
 def _given(needs: Records) -> dict[str, str]:

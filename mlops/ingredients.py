@@ -19,6 +19,7 @@ from mlops.closure import code_digest, code_files, function_digest, imported_fil
 from mlops.config import ModelSettings, Source
 from mlops.declare import CheckOn, Declared, FeatureView, Model
 from mlops.discover import Catalog
+from mlops.errors import Changed
 from mlops.keys import key_of
 from mlops.verdict import Finding, Record
 from mlops.workspace import Workspace
@@ -35,8 +36,12 @@ def declaration(declared: Declared) -> Ingredients:
 
 
 def code(workspace: Workspace, declared: Iterable[Declared]) -> dict[str, str]:
-    """The closure digest of each declaration."""
-    return {one.name: code_digest(one, workspace.root) for one in declared}
+    """The closure digest of each declaration; Changed where it is not what was imported, by an edit since."""
+    found = {one.name: code_digest(one, workspace.root) for one in declared}
+    edited = [name for name, digest in found.items() if workspace.code.get(name, digest) != digest]
+    if edited:
+        raise Changed(f"the code of {', '.join(edited)}")
+    return found
 
 
 def outputs(*records: Record) -> Ingredients:

@@ -12,7 +12,8 @@ from mlops.adapters import git, shared
 from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Index
 from mlops.adapters.ledger import tracking_uri
-from mlops.errors import MlopsError, NothingToDo
+from mlops.config import Config, load
+from mlops.errors import Changed, ConfigError, MlopsError, NothingToDo
 from mlops.events import write_events
 from mlops.execution import Executor, Observer, Run
 from mlops.gates.severities import validate
@@ -40,7 +41,7 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
     if not wish.models and not wish.views:
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
     validate(workspace.config.severity, own=own_tests.checks(workspace))
-    state = git.state(workspace.root)
+    state, settings = git.state(workspace.root), load(workspace.root)
     if wish.environment is not None and not wish.allow_dirty:
         demand_saved(workspace, wish.environment, state)
     push = Push(
@@ -52,7 +53,15 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
     outcome, said = Outcome.FAIL, ""
     try:
         with Actions(workspace, wish, push, recorder, index, observer) as actions:
-            executor = Executor(index, workspace.objects, recorder, observer, settle=actions.settled, reuse=reuse)
+            executor = Executor(
+                index,
+                workspace.objects,
+                recorder,
+                observer,
+                settle=actions.settled,
+                reuse=reuse,
+                steady=lambda: _demand_same(workspace, settings),
+            )
             ended = executor.run(tasks(actions))
         report = _report(wish, ended, push, reuse.close())
         if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
@@ -70,6 +79,17 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
         reuse.close()
         index.close()
     return report, (*errors, *_closed(recorder, outcome, said))
+
+
+def _demand_same(workspace: Workspace, settings: Config) -> None:
+    """Raise Changed where the settings are not those with which the run began."""
+    file = workspace.root / "pyproject.toml"
+    try:
+        same = load(workspace.root) == settings
+    except ConfigError:  # in the middle of an edit
+        same = False
+    if not same:
+        raise Changed(f"[tool.mlops] of {file.name}")
 
 
 def _team(workspace: Workspace) -> shared.SharedStore | None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters.objects import ObjectStore
 from mlops.adapters.parquet import parquet_of
+from mlops.closure import code_digest
 from mlops.config import Config, load
-from mlops.discover import Catalog, discover
+from mlops.discover import FOLDERS, Catalog, discover
+from mlops.errors import Changed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,28 @@ class Workspace:
     @cached_property
     def catalog(self) -> Catalog:
         """The declarations in features/ and models/, checked against the configuration."""
-        return discover(self.root, self.config)
+        return self._read[0]
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The closure digest of each declaration as it was imported; an edit since then does not change it."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Catalog, dict[str, str]]:
+        before = self._written()
+        catalog = discover(self.root, self.config)
+        declared = (*catalog.views.values(), *catalog.on_demands.values(), *catalog.models.values())
+        code = {one.name: code_digest(one, self.root) for one in (*declared, *catalog.checks.values())}
+        edited = sorted(str(path.relative_to(self.root)) for path, _ in before ^ self._written())
+        if edited:
+            raise Changed(edited[0])
+        return catalog, code
+
+    def _written(self) -> set[tuple[Path, int]]:
+        """The files with declarations, and when each was written."""
+        files = (path for folder in FOLDERS for path in (self.root / folder).rglob("*.py"))
+        return {(path, path.stat().st_mtime_ns) for path in files}
 
     @property
     def home(self) -> Path:
