@@ -6,6 +6,8 @@ Path, time, user, machine and the order of a dict do not matter, so the same wor
 from __future__ import annotations
 
 import hashlib
+import platform
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -48,6 +50,17 @@ def environment_lock() -> dict[str, str]:
     """Every package that can change a prediction, with its version: a release's environment."""
     names = sorted({name for packages in _RELEVANT.values() for name in packages})
     return {**{name: _version(name) for name in names}, "python": _PYTHON}
+
+
+@cache
+def installed() -> dict[str, str]:
+    """Every package of this environment with its version, and Python's own: what it takes to make it again."""
+    found = {_canonical(one.metadata["Name"]): one.version for one in metadata.distributions() if one.metadata["Name"]}
+    return {**dict(sorted(found.items())), "python": platform.python_version()}
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _version(name: str) -> str:

@@ -21,7 +21,8 @@ class Manifest:
 
     `release` is `<model>-<12 hex digits of the content's digest>`. `features` maps each pinned view or
     on-demand feature to the digest of its code. `records` maps a step to its key, `evidence` a gate to
-    its outcome. Nothing in here depends on time, machine or user, so the same work gives the same release.
+    its outcome. Nothing in here depends on time, machine or user, so the same work gives the same release; `commit`,
+    `records`, `champion` and `packages` tell how it was made, and are no part of its name.
     """
 
     release: str
@@ -45,6 +46,7 @@ class Manifest:
     beside: str = ""  # the release that it was put under load in turn with
     framework: str = ""
     python: str = ""  # the version that it was judged with, such as "3.12"
+    packages: Mapping[str, str] = field(default_factory=dict)  # all that was installed where it was made
 
     @property
     def family(self) -> str:

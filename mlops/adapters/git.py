@@ -124,6 +124,21 @@ def tree_of(root: Path, base: str) -> Iterator[Path]:
         yield Path(folder)
 
 
+def checkout(root: Path, commit: str, target: Path) -> Path | None:
+    """The project's folder in a clone that stands at a commit; None where the commit is not known here.
+
+    The repository is only read: a worktree would be noted in it.
+    """
+    top, prefix = _git(root, "rev-parse", "--show-toplevel"), _git(root, "rev-parse", "--show-prefix")
+    if top is None or prefix is None or _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
+        return None
+    if _git(root, "clone", "--quiet", "--no-checkout", "--shared", top.strip(), str(target)) is None:
+        return None
+    # A commit of no branch is in the shared objects all the same.
+    done = _git(target, "checkout", "--quiet", "--detach", commit)
+    return None if done is None else target / prefix.strip()
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     """What git prints; None where it fails, is missing, or there is no repository."""
     command = ["git", "-C", str(root), "--no-optional-locks", *arguments]

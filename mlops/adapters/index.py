@@ -8,7 +8,6 @@ for another fork's run alone: nobody else is told of it.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mlops.adapters import trust
+from mlops.adapters.database import Turns
 from mlops.adapters.files import disk_errors
 from mlops.verdict import Record
 
@@ -28,6 +28,11 @@ create table if not exists records (
     ingredients blob not null default '{}', fork text not null default ''
 )
 """
+_NEXT = """
+create temp view next as select strftime('%Y-%m-%dT%H:%M:%fZ',
+    max(julianday('now'), coalesce((select julianday(max(at)) from main.records), 0) + 1.2e-8)) as at
+"""
+"""Now, and a millisecond after all that is there: a clock that was set back makes nothing old of what is new."""
 _LATER = {"ingredients": "blob not null default '{}'", "fork": "text not null default ''"}
 """Columns that files written by an earlier version lack."""
 _ALL = "create temp view usable as select rowid as place, * from records"
@@ -51,13 +56,15 @@ class Index:
         self.fork = trust.fork() if fork is None else fork
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        self._database.execute("pragma journal_mode=wal")
-        self._database.execute("pragma synchronous=normal")
-        self._database.execute(_TABLE)
-        self._widen()
-        self._database.execute(_ALL if self.fork else _TRUSTED)
+        self._lock = Turns(path)
+        with self._lock:
+            self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._database.execute("pragma journal_mode=wal")
+            self._database.execute("pragma synchronous=normal")
+            self._database.execute(_TABLE)
+            self._widen()
+            self._database.execute(_ALL if self.fork else _TRUSTED)
+            self._database.execute(_NEXT)
 
     def find(self, key: str) -> Record | None:
         """The record of a key, or None."""
@@ -93,7 +100,8 @@ class Index:
             before = self._database.total_changes
             self._database.execute("begin immediate")
             self._database.executemany(
-                "insert into records (key, step, subject, record, ingredients, fork) values (?, ?, ?, ?, ?, ?) "
+                "insert into records (key, step, subject, record, ingredients, fork, at) "
+                "values (?, ?, ?, ?, ?, ?, (select at from next)) "
                 "on conflict (key) do update set record = excluded.record, ingredients = excluded.ingredients, "
                 "fork = '' where records.fork != '' and excluded.fork = ''",
                 rows,
@@ -103,9 +111,7 @@ class Index:
     def touch(self, key: str) -> None:
         """Say that a record was used now, so that it is the latest of its step."""
         with self._lock:
-            self._database.execute(
-                "update records set at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') where key = ?", (key,)
-            )
+            self._database.execute("update records set at = (select at from next) where key = ?", (key,))
 
     def forget(self, key: str) -> None:
         """Drop a record whose outputs are gone."""

@@ -27,6 +27,7 @@ SUMMARIES = {
     "report": "Write what the last run found as a page.",
     "compare": "Show two releases or runs side by side.",
     "lineage": "Show what made a thing, and what it touched.",
+    "reproduce": "Make a release again and compare it, digest by digest.",
     "gc": "Remove what no release needs and nobody used lately.",
     "state": "Carry what one machine has computed to another.",
     "plan": "Show what a change affects.",

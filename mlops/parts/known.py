@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 
+from mlops.adapters.database import database_errors
 from mlops.adapters.files import disk_errors
 from mlops.parts.grid import Grid, Period
 
@@ -33,7 +34,7 @@ class Known:
         """What is known of these keys: the name of a part's content, "" where it has no rows."""
         wanted = list(keys)
         found: dict[str, str] = {}
-        with closing(self._opened()) as database:
+        with database_errors(self.file), closing(self._opened()) as database:
             for start in range(0, len(wanted), _AT_ONCE):
                 some = wanted[start : start + _AT_ONCE]
                 places = ",".join("?" * len(some))
@@ -47,34 +48,34 @@ class Known:
 
     def take(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Remember parts of any views, given as `everything` gives them; all or none."""
-        with closing(self._opened()) as database, database:
+        with database_errors(self.file), closing(self._opened()) as database, database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", rows)
 
     def forget(self, view: str) -> None:
         """Forget the parts of a view; what they hold stays in the store."""
-        with closing(self._opened()) as database:
+        with database_errors(self.file), closing(self._opened()) as database:
             database.execute("DELETE FROM parts WHERE view = ?", (view,))
 
     def everything(self) -> list[tuple[str, str, str]]:
         """Each part's key, view and content."""
-        with closing(self._opened()) as database:
+        with database_errors(self.file), closing(self._opened()) as database:
             return database.execute("SELECT key, view, content FROM parts ORDER BY key").fetchall()
 
     def grid(self, view: str) -> Grid | None:
         """How a view was cut the last time."""
-        with closing(self._opened()) as database:
+        with database_errors(self.file), closing(self._opened()) as database:
             row = database.execute("SELECT buckets, period FROM grids WHERE view = ?", (view,)).fetchone()
         return None if row is None else Grid(buckets=row[0], period=cast("Period", row[1]))
 
     def cut(self, view: str, grid: Grid) -> None:
         """Remember how a view is cut."""
-        with closing(self._opened()) as database, database:
+        with database_errors(self.file), closing(self._opened()) as database, database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("INSERT OR REPLACE INTO grids VALUES (?, ?, ?)", (view, grid.buckets, grid.period))
 
     def _opened(self) -> sqlite3.Connection:
-        with disk_errors(self.file):
+        with disk_errors(self.file), database_errors(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self.file, timeout=30, isolation_level=None)
             database.execute("PRAGMA journal_mode = WAL")

@@ -16,7 +16,7 @@ from mlops.adapters import files
 from mlops.contract import Contract
 from mlops.declare import Model
 from mlops.errors import GateFailed
-from mlops.keys import environment_lock
+from mlops.keys import environment_lock, installed
 from mlops.release import Manifest
 from mlops.serving.integrity import NotWhole, read_manifest, verify
 from mlops.verdict import Record
@@ -124,6 +124,7 @@ def _manifest(model: Model, contract: Contract, work: Work) -> Manifest:
         python=environment_lock()["python"],
         training=work.assembled.outputs["train"],
         champion=str(work.checked.facts.get("champion", "")),
+        packages=installed(),
         beside=next((str(r.facts.get("champion", "")) for r in work.gates if r.step == "check-service"), ""),
     )
 
@@ -165,6 +166,14 @@ def _content(manifest: Manifest) -> str:
     """
     needed = {gate: "overridden" for gate, said in manifest.evidence.items() if said.startswith("overridden")}
     bare = dataclasses.replace(
-        manifest, release="", commit="", dirty=False, evidence=needed, records={}, champion="", beside=""
+        manifest,
+        release="",
+        commit="",
+        dirty=False,
+        evidence=needed,
+        records={},
+        champion="",
+        beside="",
+        packages={},
     )
     return files.digest_bytes(msgspec.json.encode(bare, order="sorted"))

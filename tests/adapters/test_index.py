@@ -70,3 +70,17 @@ def test_asking_it_imports_nothing_heavy():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_what_is_newer_stays_the_latest_when_the_clock_goes_back(tmp_path):
+    index = Index(tmp_path / "index.db")
+    index.add(Record(step="build-features", subject="spend_v1", key="a" * 64))
+    with index._lock:  # as if the clock had been a day ahead, and was set back since
+        index._database.execute("update records set at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 day')")
+    index.add(Record(step="build-features", subject="spend_v1", key="b" * 64))
+    assert index.latest("build-features", "spend_v1").key == "b" * 64
+    index.touch("a" * 64)
+    assert index.latest("build-features", "spend_v1").key == "a" * 64
+    index.touch("b" * 64)
+    assert index.latest("build-features", "spend_v1").key == "b" * 64
+    index.close()
