@@ -42,6 +42,7 @@ from mlops.steps import (
     check_service,
     deploy,
     materialize,
+    monitor,
     override,
     package,
     register,
@@ -53,6 +54,7 @@ from mlops.steps.check_service import Rival, Training
 from mlops.targets import chosen
 from mlops.targets.protocol import MOVES
 from mlops.verdict import Override, Record
+from mlops.watched import Met, NothingMet, of_decisions, of_source
 from mlops.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -68,9 +70,10 @@ class Wish:
     command: str
     models: tuple[Model, ...] = ()
     views: tuple[FeatureView, ...] = ()
+    families: tuple[str, ...] = ()  # of what is live, where it is monitored
     until: str = "deploy"
     environment: str | None = None
-    environments: tuple[str, ...] = ()  # where views are materialized
+    environments: tuple[str, ...] = ()  # where views are materialized, or what is live is monitored
     reason: str = ""
     anew: frozenset[str] = frozenset()  # steps that are computed again, whatever is known
     allow_dirty: bool = False  # whether unsaved changes may go where they are refused
@@ -85,6 +88,17 @@ class Action:
     ingredients: Callable[[Records], Mapping[str, Any]] | None
     still: Callable[[Record], bool] = lambda _: True
     recorded: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A live release that is monitored: its model where that is still declared, and the views and sources it reads."""
+
+    environment: str
+    live: Manifest
+    model: Model | None
+    views: tuple[FeatureView, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 class Actions:
@@ -182,7 +196,8 @@ class Actions:
 
     def check_source(self, source: str) -> Action:
         """Judge a source against its schema, and for integrity."""
-        readers = tuple(m for m in self.wish.models if m.source == source)
+        monitored = [one.model for one in self.watched() if one.model] if self.wish.until == "monitor" else []
+        readers = tuple(m for m in monitored or self.wish.models if m.source == source)
         taken = f"snapshot:{source}"
         return Action(
             version=check_data.VERSION,
@@ -406,6 +421,73 @@ class Actions:
             ingredients=None,
             recorded=False,
         )
+
+    def watched(self) -> tuple[Watched, ...]:
+        """What is live in the wished environments, of the wished families."""
+        found = []
+        for environment in self.wish.environments:
+            target = chosen.target(self.workspace, environment)
+            for family in self.wish.families:
+                release = target.standing(family).live
+                if release is not None:
+                    found.append(self._watched(environment, champion.manifest(self.workspace, release)))
+        return tuple(found)
+
+    def _watched(self, environment: str, live: Manifest) -> Watched:
+        catalog = self.workspace.catalog
+        model = catalog.models.get(live.model)
+        if model is None:
+            return Watched(environment=environment, live=live, model=None)
+        read = dict.fromkeys(one.view for one in champion.contract(self.workspace, live).stored)
+        views = tuple(catalog.views[name] for name in read if name in catalog.views)
+        return Watched(environment=environment, live=live, model=model, views=views, sources=(model.source,))
+
+    def monitor_health(self, watched: Watched) -> Action:
+        """Judge how a live release is served, every time."""
+        return Action(
+            version=monitor.VERSION,
+            run=lambda _: monitor.health(self.workspace, environment=watched.environment, live=watched.live),
+            ingredients=None,
+        )
+
+    def monitor_quality(self, watched: Watched) -> Action:
+        """Judge what a live release meets, every time."""
+
+        def run(done: Records) -> Record:
+            features = {record.subject: record for record in done.values() if record.step == "build-features"}
+            new = self._new_rows(watched, done, features)
+            return monitor.quality(
+                self.workspace,
+                environment=watched.environment,
+                live=watched.live,
+                given=self._asked(watched, new),
+                labelled=new,
+                settings=self.workspace.config.settings(watched.live.family, watched.live.model),
+                index=self.index,
+            )
+
+        return Action(version=monitor.VERSION, run=run, ingredients=None)
+
+    def _asked(self, watched: Watched, new: Met | NothingMet) -> Met | NothingMet:
+        """What the service was asked; the source's new rows where that is too little, and these are more."""
+        try:
+            asked = of_decisions(self.workspace, watched.live, watched.environment)
+        except NothingMet:
+            return new
+        few = len(asked.labels) < self.workspace.config.monitor.rows
+        return new if few and not isinstance(new, NothingMet) and len(new.labels) > len(asked.labels) else asked
+
+    def _new_rows(self, watched: Watched, done: Records, features: Records) -> Met | NothingMet:
+        model, live = watched.model, watched.live
+        if model is None:
+            return NothingMet(f"{live.model} is no longer declared", f"deploy a declared version of {live.family}")
+        broken = [r.subject for r in done.values() if r.verdict is not None and not r.verdict.accepted]
+        if broken:  # skew of the schema stops: what cannot be read right must not look like drift
+            return NothingMet(f"the source {', '.join(broken)} did not pass check-data", "mend the source")
+        try:
+            return of_source(self.workspace, live, model, done[f"snapshot:{model.source}"], features)
+        except NothingMet as nothing:
+            return nothing
 
     def _read_at(self, done: Records, began: float) -> dict[str, float]:
         """When each source was read. A file that is unchanged was read now, as far as its content goes."""

@@ -42,11 +42,16 @@ def live(workspace: Workspace, family: str, environment: str | None) -> Manifest
     for place in dict.fromkeys([PREFERRED, *([environment] if environment else []), *known]):
         release = chosen.target(workspace, place).standing(family).live if place in known else None
         if release is not None:
-            try:
-                return read_manifest(folder(workspace.releases, release))
-            except NotWhole as error:
-                raise _lost(release, error.message) from error
+            return manifest(workspace, release)
     return None
+
+
+def manifest(workspace: Workspace, release: str) -> Manifest:
+    """What a release is made of; GateFailed where it is lost."""
+    try:
+        return read_manifest(folder(workspace.releases, release))
+    except NotWhole as error:
+        raise _lost(release, error.message) from error
 
 
 def against(workspace: Workspace, family: str, environment: str | None, work: Record) -> Manifest | None:

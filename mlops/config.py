@@ -57,6 +57,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     floor: float | None = None  # of the model's own metric; none is a failure
     margin: Positive = 0.01  # how much worse than the champion still counts as "not worse"
+    decline: Positive = 0.05  # how much worse than when it was judged a live model may be, before that is a decline
     evidence: Literal["holdout", "cross-validation"] = "holdout"  # what floor, baseline and champion are judged by
     folds: Annotated[int, Meta(ge=2)] = 5  # of the cross-validation
     repeats: Count = 5  # of the cross-validation, each with other folds
@@ -192,6 +193,27 @@ class Tests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     service: tuple[str, ...] = ("tests/service",)
 
 
+class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is looked at of a live release, and what it may show."""
+
+    window: Duration = "7d"  # how far the newest window reaches back; further, until it holds `rows`
+    rows: Count = 1_000  # in a window, at least
+    windows: Count = 8  # that are shown; the newest one is judged
+    errors: Share = 0.01  # of the requests may fail (5xx)
+    refusals: Share = 0.1  # of the requests may be refused (4xx)
+    expired: Share = 0.5  # of the entities may be past the time to live of a stored view
+    disk_gb: Positive = 1.0  # that must be free
+
+
+class Retrain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of a wish to retrain."""
+
+    then: Literal["pull request", "deploy"] = "pull request"  # what is done with a challenger that passed its gates
+    cooldown: Duration = "7d"  # from the end of one retrain to the next
+    failures: Count = 3  # in a row, after which a person is asked
+    longest: Duration = "6h"  # after which a retrain that was begun and never ended counts as failed
+
+
 ENVIRONMENTS = {"staging": Environment(port=3001), "production": Environment(port=3000)}
 
 
@@ -211,6 +233,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signing: Signing = Signing()
     store: Store = Store()
     engine: Engine = Engine()
+    monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
     deepchecks: bool = True
 
     def tests_of(self, on: Literal["features", "data", "model", "service"]) -> tuple[str, ...]:

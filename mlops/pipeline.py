@@ -3,6 +3,8 @@
 snapshot -> check-features, check-data, build-features -> assemble -> train, check-data -> check-model, package ->
 check-service -> register -> deploy. Steps that do not need each other run side by side. What a step does, and
 what its key is made of, is in `actions`; the executor computes a key once, ever.
+
+What is live is monitored by snapshot -> check-data, build-features -> monitor, on the newest rows.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ STEPS = (
     "register",
     "deploy",
 )
-_JUDGING = ("check-features", "check-data", "check-model", "check-service")
+_JUDGING = ("check-features", "check-data", "check-model", "check-service", "monitor")
 
 
 def tasks(actions: Actions) -> list[Task]:
     """Every task that the wish needs, each after what it reads."""
     if actions.wish.until == "materialize":
         return _materializing(actions)
+    if actions.wish.until == "monitor":
+        return _monitoring(actions)
     wish, catalog = actions.wish, actions.workspace.catalog
     compared, kept = actions.views(), actions.kept()
     views = {view.name: view for view in (*compared, *kept)}.values()
@@ -64,6 +68,29 @@ def _materializing(actions: Actions) -> list[Task]:
     return found + [
         _task("materialize", name, actions.materialize(views, name), needs=needs) for name in actions.wish.environments
     ]
+
+
+def _monitoring(actions: Actions) -> list[Task]:
+    """A service is judged at once; what its release meets, when the newest rows are there and read as it reads them."""
+    found: list[Task] = []
+    for watched in actions.watched():
+        family, model = watched.live.family, watched.model
+        needs: list[str] = []
+        if model is not None:
+            sources = dict.fromkeys([*watched.sources, *(view.source for view in watched.views)])
+            found += [_task("snapshot", name, actions.snapshot(name)) for name in sources]
+            found += [
+                _task("check-data", name, actions.check_source(name), needs=[f"snapshot:{name}"]) for name in sources
+            ]
+            found += [
+                _task("build-features", v.name, actions.build_features(v), needs=[f"snapshot:{v.source}"])
+                for v in watched.views
+            ]
+            needs = [*(f"snapshot:{name}" for name in watched.sources), *(f"check-data:{name}" for name in sources)]
+            needs += [f"build-features:{view.name}" for view in watched.views]
+        found.append(_task("monitor", f"{family} health", actions.monitor_health(watched)))
+        found.append(_task("monitor", family, actions.monitor_quality(watched), needs=needs))
+    return list({task.name: task for task in found}.values())
 
 
 def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) -> list[Task]:

@@ -32,7 +32,7 @@ _EVERYTHING = (
 _OF_ALL = ("project.dependencies", "project.requires-python", "tool.pytest")
 """What of pyproject.toml, outside of [tool.mlops], decides what steps compute."""
 
-_OF_NONE = ("name", "environments", "sources", "models")
+_OF_NONE = ("name", "environments", "sources", "models", "monitor", "retrain")
 """Keys of [tool.mlops] that no step's result depends on, or that are compared entry by entry."""
 
 

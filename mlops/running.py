@@ -38,7 +38,7 @@ def run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, t
 
 
 def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, tuple[MlopsError, ...]]:
-    if not wish.models and not wish.views:
+    if not wish.models and not wish.views and not wish.families:
         raise NothingToDo("models/ declares no model", next_step="write a training function with @model(…) in models/")
     validate(workspace.config.severity, own=own_tests.checks(workspace))
     state, settings = git.state(workspace.root), load(workspace.root)

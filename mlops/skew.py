@@ -57,19 +57,19 @@ def value_skew(workspace: Workspace, contract: Contract, assembled: Record, live
     now, rows_now = parquet.sample(today, parquet.columns(today[0]), drift.MOST_ROWS, seed=seed)
     then_and_now = [{name: frame[name] for name in names} for frame in (before, now)]
     found = drift.shifts(*then_and_now, seed=seed)
-    ranked = _ranked(workspace, live, [shift.column for shift in found if shift.found], before, now)
+    costs = ranked(workspace, live, [shift.column for shift in found if shift.found], before, now)
     least = min(rows_then, rows_now)
     findings = gate.judge_shifts(
         found,
         champion=live.release,
-        ranked=ranked,
+        ranked=costs,
         of=least if least > drift.MOST_ROWS else None,
         next_step=NEXT_STEP,
     )
-    return Skew(findings=findings, exhibits=of_skew(found, ranked, *then_and_now))
+    return Skew(findings=findings, exhibits=of_skew(found, costs, *then_and_now))
 
 
-def _ranked(workspace: Workspace, live: Manifest, moved: list[str], before: pd.DataFrame, now: pd.DataFrame) -> Ranking:
+def ranked(workspace: Workspace, live: Manifest, moved: list[str], before: pd.DataFrame, now: pd.DataFrame) -> Ranking:
     """The moved columns by what they cost the live model; the reason where it cannot be asked."""
     if not moved:
         return Ranking()

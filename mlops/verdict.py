@@ -121,8 +121,8 @@ class Verdict:
 
     @property
     def retrain(self) -> bool:
-        """Whether a check asks for retraining."""
-        return any(f.fired and f.severity is Severity.RETRAIN for f in self.findings)
+        """Whether a check asks for retraining: it found something, rather than that it could not tell."""
+        return any(f.outcome is Outcome.FAIL and f.severity is Severity.RETRAIN for f in self.findings)
 
     @property
     def fired(self) -> tuple[Finding, ...]:

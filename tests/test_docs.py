@@ -63,6 +63,8 @@ STRUCTS = {
     "[tool.mlops.signing]": config.Signing,
     "[tool.mlops.store]": config.Store,
     "[tool.mlops.engine]": config.Engine,
+    "[tool.mlops.monitor]": config.Monitor,
+    "[tool.mlops.retrain]": config.Retrain,
 }
 
 

@@ -200,10 +200,14 @@ class Ledger:
         now = int(time.time() * 1000)
         before = {f"champion.{name}": value for name, value in record.facts.get("champion_metrics", {}).items()}
         memory = {f"memory.{name}_mb": size / 1e6 for name, size in record.memory.items()}
+        curves = _curves(record)
         metrics = {**record.metrics, **before, **memory, "seconds": record.seconds}
         self.client.log_batch(
             run_id,
-            metrics=[Metric(_name(k), float(v), now, 0) for k, v in metrics.items()],
+            metrics=[
+                *(Metric(_name(k), float(v), now, 0) for k, v in metrics.items() if k not in {c[0] for _, c in curves}),
+                *(Metric(_name(k), float(v), int(at * 1000), step) for step, (k, at, v) in curves),
+            ],
             params=[Param(_name(k), str(v)[:_PARAM_LENGTH]) for k, v in record.params.items()],
         )
         if record.inputs:
@@ -367,6 +371,13 @@ def _dataset(name: str, described: Mapping[str, str]) -> DatasetInput:
         profile=json.dumps({"sha256": digest, "rows": described.get("rows", "")}),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", described.get("context", "input"))])
+
+
+def _curves(record: Record) -> list[tuple[int, tuple[str, float, float]]]:
+    """Values that a record knows of earlier times: (name, seconds since 1970, value), numbered in order of time."""
+    curves = sorted(record.facts.get("curves", ()), key=lambda one: one[1])
+    steps = {at: step for step, at in enumerate(dict.fromkeys(one[1] for one in curves))}
+    return [(steps[one[1]], tuple(one)) for one in curves]
 
 
 def _pointers(record: Record) -> dict[str, str]:

@@ -23,6 +23,7 @@ SUMMARIES = {
     "rollback": "Make the previous or a named release live again.",
     "drill": "Prove on a copy that an environment can be rolled back.",
     "override": 'Let a gate\'s "no" pass for a while, with a reason.',
+    "monitor": "Judge what is live: its health, its inputs, and its answers once labels arrive.",
     "status": "Show what is live where, since when and by whom.",
     "report": "Write what the last run found as a page.",
     "compare": "Show two releases or runs side by side.",

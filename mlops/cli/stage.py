@@ -168,11 +168,11 @@ def _tell(workspace: Workspace, report: Report, errors: tuple[MlopsError, ...], 
     keep(workspace, report)
     if not told.as_json:
         click.echo(text.render(report, width=_width()))
-    elif not _unexplained(report, errors):
+    elif not unexplained(report, errors):
         click.echo(as_json.render(report))
     for file in told.files:
         write(workspace, report, file)
-    in_actions.tell(workspace, report, errors if not _unexplained(report, errors) else ())
+    in_actions.tell(workspace, report, errors if not unexplained(report, errors) else ())
     deployments.tell_all(workspace, report)
 
 
@@ -185,7 +185,7 @@ def leave(report: Report, errors: tuple[MlopsError, ...]) -> None:
 
     A gate's "no" comes before an error of a later step, which it may well explain.
     """
-    if _unexplained(report, errors):
+    if unexplained(report, errors):
         raise errors[0]
     for sentence in dict.fromkeys(str(error) for error in errors):
         click.echo(f"also: {sentence}", err=True)
@@ -194,6 +194,6 @@ def leave(report: Report, errors: tuple[MlopsError, ...]) -> None:
         sys.exit(code)
 
 
-def _unexplained(report: Report, errors: tuple[MlopsError, ...]) -> bool:
+def unexplained(report: Report, errors: tuple[MlopsError, ...]) -> bool:
     """Whether there are errors, and no gate has said no before them."""
     return bool(errors) and CODES[report.outcome] in (0, NothingToDo.exit_code)

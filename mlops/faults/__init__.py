@@ -26,6 +26,7 @@ from mlops.faults import (
     file,
     integrity,
     model,
+    monitor,
     online,
     outcomes,
     own,
@@ -57,4 +58,5 @@ GATES: dict[str, Gate] = {
     "service": service,
     "canary": canary,
     "outcomes": outcomes,
+    "monitor": monitor,
 }

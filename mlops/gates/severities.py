@@ -143,6 +143,28 @@ OURS: dict[str, Default] = {
     "service.features": Default(_FAIL, "a model that reads other values online than it learnt from is another model"),
     "service.inputs": Default(_FAIL, "a request alone must give the model what its row gave it in training"),
     "service.parity": Default(_FAIL, "the running service must answer as the model answered in training"),
+    "monitor.ready": Default(_FAIL, "a service that is not ready answers nobody"),
+    "monitor.workers": Default(_FAIL, "a worker that serves another release answers as if nothing had been deployed"),
+    "monitor.errors": Default(_FAIL, "requests fail; too few to tell are told, and stop nothing", graded=True),
+    "monitor.refusals": Default(
+        _FAIL, "a caller sends what the contract does not allow: that is schema skew", graded=True
+    ),
+    "monitor.latency": Default(_FAIL, "callers wait longer than was promised", graded=True),
+    "monitor.features": Default(_FAIL, "a model that reads nothing of its features is another model"),
+    "monitor.disk": Default(_FAIL, "a full disk ends the decision log and every deployment"),
+    "monitor.performance": Default(
+        _FAIL, "too few labels to tell are no pass; a model that is surely worse asks for a retrain", graded=True
+    ),
+    "monitor.floor": Default(
+        _FAIL, "the promise that the model is good enough at all does not hold any more", graded=True
+    ),
+    "monitor.drift": Default(
+        _RETRAIN, "what it is given is not what it learnt; where labels show that it bears it, it warns", graded=True
+    ),
+    "monitor.predictions": Default(_WARN, "answers follow the inputs, and those follow seasons"),
+    "monitor.labels": Default(
+        _RETRAIN, "a label that it cannot answer; one that is more or less common than it was warns", graded=True
+    ),
 }
 """Our own checks by name; a new check adds its row here and in docs/gates.md."""
 
@@ -171,6 +193,7 @@ GATES = {
     "package": ("package",),
     "check-service": ("service",),
     "deploy": ("canary",),
+    "monitor": ("monitor", "outcomes"),
 }
 """Each gate by the step's name, with the families of its checks; a user's own checks are in any."""
 

@@ -44,7 +44,7 @@ def _by_cost(ranked: Ranking) -> Plot:
     )
     return Plot(
         title="What the shifts cost the model",
-        caption=f"The {ranked.unit} that goes away when this column alone is put back as it was in training, "
+        caption=f"How much {ranked.unit} goes away when this column alone is put back as it was in training, "
         "if the answers were right then.",
         kind="bars",
         x_label="column",

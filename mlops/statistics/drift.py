@@ -111,7 +111,7 @@ def _bounded(shift: Shift, reference: Mapping[str, Any], current: Mapping[str, A
         (first, second), potential = _coded_categories(before, after)
         return replace(shift, interval=kantorovich_interval(first, second, potential, shift.effect))
     first, second = _sorted(before), _sorted(after)
-    unit = float(first.std())
+    unit = _spread(first)
     if not unit:
         return shift
     both = np.unique(np.concatenate([first, second]))
@@ -158,10 +158,15 @@ def _numbers(before: pd.Series, after: pd.Series) -> tuple[str, float, float]:
     first, second = (_sorted(values) for values in (before, after))
     if not first.size or not second.size:
         return "values", 0.0, 1.0
-    distance, spread = wasserstein(first, second), float(first.std())
+    distance, spread = wasserstein(first, second), _spread(first)
     # A column that was constant has no spread; any move of it is large.
     effect = distance / spread if spread else float(distance > 0)
     return "values", effect, kolmogorov_smirnov(first, second)
+
+
+def _spread(ordered: NDArray[np.float64]) -> float:
+    """The standard deviation; exactly 0 of one value, whose mean may be a rounding away from it."""
+    return 0.0 if ordered[0] == ordered[-1] else float(ordered.std())
 
 
 def _categories(before: pd.Series, after: pd.Series) -> tuple[str, float, float]:

@@ -41,6 +41,11 @@ def read_server(folder: Path) -> Server | None:
     return server
 
 
+def expected(folder: Path) -> bool:
+    """Whether a server was started here and never ended as it should: one that was stopped takes its word back."""
+    return (folder / _FILE).exists()
+
+
 @contextlib.contextmanager
 def announced(folder: Path, server: Server) -> Iterator[None]:
     """Make the server known for as long as the block lasts."""

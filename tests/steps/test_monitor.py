@@ -1,0 +1,325 @@
+"""What is live is looked at: on a small table that is made worse on purpose, and on one that nature made worse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops.actions import Wish
+from mlops.adapters.ledger import Ledger
+from mlops.running import run
+from mlops.serving.decisions import FOLDER, DecisionLog, Settings
+from mlops.serving.pointer import read_pointer
+from mlops.serving.runtime import load_release
+from mlops.steps.monitor import wanted
+from mlops.steps.report import shown
+from mlops.verdict import Finding, Outcome, Report
+from tests import small
+
+ROWS = 2_500
+BIKES = Path("/work/shared/data/bike_sharing/bike.csv")
+
+
+def look(root: Path, environment: str = "staging") -> Report:
+    """`mlops monitor` inside this process."""
+    wish = Wish(command="monitor", until="monitor", environments=(environment,), families=family_of(root))
+    report, errors = run(small.opened(root), wish, small.Watch())
+    assert errors == ()
+    return report
+
+
+def family_of(root: Path) -> tuple[str, ...]:
+    return tuple(p.name for p in (root / ".mlops/environments/staging").iterdir() if (p / "pointer.json").exists())
+
+
+def found(report: Report, check: str) -> list[Finding]:
+    return [f for verdict in report.verdicts for f in verdict.findings if f.check == f"monitor.{check}"]
+
+
+def outcome(report: Report, check: str) -> Outcome:
+    return found(report, check)[0].outcome
+
+
+def later(rows: int = 3_000) -> pd.DataFrame:
+    """Customers who came after those of the release, and are like them."""
+    random = np.random.default_rng(8)
+    frame = pd.DataFrame(
+        {
+            "amount": random.gamma(2, 30, rows).round(2),
+            "visits": random.integers(0, 9, rows),
+            "city": random.choice(["Bonn", "Kiel", "Ulm"], rows),
+        }
+    )
+    frame["left"] = ((frame.amount / 60 + random.normal(0, 0.4, rows) + (frame.city == "Ulm")) > 1.3).astype(int)
+    return frame
+
+
+def arrive(root: Path, new: pd.DataFrame) -> None:
+    pd.concat([small.customers(ROWS), new]).to_csv(root / "customers.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of a table that is large enough to show drift. Leave it as it is: `shop` is a copy."""
+    root = small.churn(tmp_path_factory.mktemp("grown") / "shop")
+    small.customers(ROWS).to_csv(root / "customers.csv", index=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        ran = small.go(root)
+        assert ran.report.deployed, str(ran)
+    return root
+
+
+@pytest.fixture
+def shop(grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(grown, tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+# -- a small table --------------------------------------------------------------------------------------------------
+
+
+def test_new_rows_that_are_like_the_old_ones_ask_for_nothing(shop):
+    arrive(shop, later())
+    report = look(shop)
+    assert report.outcome is Outcome.PASS, [f.message for v in report.verdicts for f in v.fired]
+    assert wanted(report) == ()
+    performance = found(report, "performance")[0]
+    assert performance.n == 3_000
+    assert "when churn_v1-" in performance.message
+    assert outcome(report, "drift") is Outcome.PASS
+
+
+def test_labels_that_say_otherwise_ask_for_a_retrain_without_stopping(shop):
+    new = later()
+    arrive(shop, new.assign(left=1 - new["left"]))
+    report = look(shop)
+    [wish] = wanted(report)
+    assert (wish.family, wish.environment) == ("churn", "staging")
+    assert "worse by more than the margin" in wish.reason
+    assert outcome(report, "floor") is Outcome.FAIL  # and below its floor, which stops
+    assert report.outcome is Outcome.FAIL
+
+
+def test_a_shift_that_labels_bear_out_is_told_and_asks_for_nothing(shop):
+    new = later()
+    arrive(shop, new.assign(visits=new["visits"].clip(4)))  # which the label never depended on
+    report = look(shop)
+    assert wanted(report) == ()
+    [moved] = found(report, "drift")
+    assert moved.subject == "visits"
+    assert "bears it" in moved.message
+
+
+def test_without_labels_a_shift_asks_for_a_retrain_and_the_missing_labels_are_no_pass(shop):
+    """PROMISES 2."""
+    labels = "left: {dtype: int64, nullable: false, checks: {isin: [0, 1]}}"
+    small.edit(
+        shop / "features/customers.schema.yaml", labels, "left: {nullable: true}\nmetadata: {missing: {left: 0.5}}"
+    )
+    new = later()
+    arrive(shop, new.assign(visits=new["visits"].clip(4), left=np.nan))
+    report = look(shop)
+    assert report.outcome is Outcome.INSUFFICIENT, [f.message for v in report.verdicts for f in v.fired]
+    assert "no label of new rows of customers has arrived" in found(report, "performance")[0].message
+    [wish] = wanted(report)
+    assert wish.reason.startswith("since the training moved visits by")
+
+
+def test_what_a_service_was_asked_is_looked_at_before_the_source(shop):
+    new = later(2_000)
+    arrive(shop, new)
+    answered(shop, new.assign(amount=new["amount"] * 1.6))
+    report = look(shop)
+    [moved] = found(report, "drift")
+    assert (moved.subject, moved.outcome) == ("amount", Outcome.FAIL)
+    assert "mlops retrain churn" in moved.next_step  # the source's labels speak for other rows
+    assert outcome(report, "performance") is Outcome.PASS
+    [wish] = wanted(report)
+    assert "moved amount by" in wish.reason
+
+
+def answered(root: Path, rows: pd.DataFrame) -> None:
+    """A decision log in which the live release answered these rows, as its service writes it."""
+    workspace = small.opened(root)
+    place = workspace.environments / "staging" / "churn"
+    pointer = read_pointer(place)
+    assert pointer is not None
+    release = load_release(workspace.releases, pointer.live, None)
+    log = DecisionLog(Settings(folder=place / FOLDER))
+    log.start()
+    for at in range(0, len(rows), 500):
+        asked = rows.iloc[at : at + 500][["amount", "visits", "city"]].to_dict("records")
+        log.add(release, "live", f"r{at}", release.decide(release.decoder.convert(asked)))
+        log.add(release, "shadow", f"s{at}", release.decide(release.decoder.convert(asked)))
+    log.stop()
+
+
+def test_a_broken_source_stops_and_is_not_taken_for_drift(shop):
+    """Skew of the schema stops, skew of values retrains: two verdicts, two reactions."""
+    arrive(shop, later().assign(amount=lambda frame: frame["amount"] * 3).rename(columns={"visits": "calls"}))
+    report = look(shop)
+    assert report.outcome is Outcome.FAIL
+    assert wanted(report) == ()
+    assert outcome(report, "drift") is Outcome.INSUFFICIENT
+    assert "did not pass check-data" in found(report, "drift")[0].message
+
+
+def test_no_new_row_is_insufficient_and_says_what_would_help(shop):
+    report = look(shop)
+    assert report.outcome is Outcome.INSUFFICIENT
+    assert "has no row that churn_v1-" in found(report, "performance")[0].message
+    assert found(report, "performance")[0].next_step == "wait for new rows"
+
+
+def test_a_release_whose_rows_are_on_another_machine_is_not_judged_by_guesses(shop):
+    arrive(shop, later())
+    release = next((shop / ".mlops/releases").glob("churn_v1-*/manifest.json"))
+    digest = json.loads(release.read_text())["snapshot"]["customers"]
+    small.opened(shop).objects.path(digest).unlink()
+    report = look(shop)
+    assert report.outcome is Outcome.INSUFFICIENT
+    assert "are not on this machine" in found(report, "performance")[0].message
+
+
+def test_the_command_says_what_is_wished_with_exit_code_0_and_in_json(shop):
+    new = later()
+    worse = np.where(np.random.default_rng(1).random(len(new)) < 0.35, 1 - new["left"], new["left"])
+    arrive(shop, new.assign(left=worse))
+    small.edit(shop / "pyproject.toml", "margin = 0.2", "margin = 0.05")
+    small.edit(shop / "pyproject.toml", "floor = 0.6", "floor = 0.5")
+    ended = small.mlops(shop, "monitor", "staging", "--json", "--report", "page.html")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["retrain"] is True
+    assert told["wishes"][0]["family"] == "churn"
+    assert "roc_auc" in (shop / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("production",), 3, "nothing has been deployed to production"),
+        (("stagign",), 2, "did you mean 'staging'?"),
+        (("staging", "--model", "chrun"), 2, "did you mean 'churn'?"),
+    ],
+)
+def test_what_is_not_there_is_said(shop, arguments, code, words):
+    ended = small.mlops(shop, "monitor", *arguments)
+    assert (ended.returncode, words in ended.stderr) == (code, True), ended.stderr
+
+
+def test_in_actions_the_wish_is_an_output_of_the_step(shop, tmp_path):
+    arrive(shop, later().assign(left=lambda frame: 1 - frame["left"]))
+    out = tmp_path / "output"
+    ended = small.mlops(shop, "monitor", "staging", GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(out))
+    assert ended.returncode == 1, ended.stderr
+    assert "retrain<<" in out.read_text()
+    assert "\ntrue\n" in out.read_text()
+    assert "worse by more than the margin" in out.read_text()
+
+
+# -- what nature put into a real table ------------------------------------------------------------------------------
+
+MODELS = """
+from mlops import model
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+
+@model(source="rides", label="cnt", timestamp="at", task="regression", metric="r2")
+def rides_v1(X, y, params):
+    return HistGradientBoostingRegressor(max_iter=60, random_state=0).fit(X, y)
+"""
+COLUMNS = ["hr", "workingday", "weekday", "weathersit", "temp", "hum", "windspeed"]
+SCHEMA = "schema_type: dataframe\ncolumns:\n" + "".join(f"  {name}: {{}}\n" for name in [*COLUMNS, "at", "cnt"])
+
+
+def rides() -> pd.DataFrame:
+    table = pd.read_csv(BIKES)
+    at = pd.to_datetime(table["dteday"]) + pd.to_timedelta(table["hr"], unit="h")
+    return table[[*COLUMNS, "cnt"]].assign(at=at)
+
+
+@pytest.fixture(scope="module")
+def rented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the first half of 2011, live in staging."""
+    if not BIKES.exists():
+        pytest.skip("the real tables are not on this machine")
+    settings = small.SETTINGS.replace('"shop"', '"rides"').replace("customers", "rides").replace("churn", "rides")
+    settings = settings.replace('path = "rides.csv"', 'path = "rides.csv"\ntimestamps = { at = "" }')
+    settings = settings.replace("margin = 0.2", "margin = 0.01\ndecline = 0.15")
+    settings = settings.replace("floor = 0.6", "floor = 0.3")
+    settings += '\n[tool.mlops.monitor]\nwindow = "90d"\n'
+    root = small.write(
+        tmp_path_factory.mktemp("rented"),
+        {
+            "pyproject.toml": settings,
+            "bentofile.yaml": small.BENTO,
+            "features/__init__.py": "",
+            "features/rides.schema.yaml": SCHEMA,
+            "models/__init__.py": "",
+            "models/rides.py": MODELS,
+        },
+    )
+    table = rides()
+    table[table["at"] < "2011-07-01"].to_csv(root / "rides.csv", index=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        ran = small.go(root)
+        assert ran.report.deployed, str(ran)
+    return root
+
+
+def until(root: Path, day: str) -> Report:
+    table = rides()
+    table[table["at"] < day].to_csv(root / "rides.csv", index=False)
+    return look(root)
+
+
+def test_a_season_asks_for_nothing_and_growth_asks_for_a_retrain(rented, monkeypatch):
+    """Summer moves the temperature by two standard deviations and the model bears it; growth is what it cannot."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    summer = until(rented, "2011-10-01")
+    assert wanted(summer) == ()
+    temperature = next(f for f in found(summer, "drift") if f.subject == "temp")
+    assert temperature.measured is not None
+    assert float(temperature.measured) > 1.5
+    assert outcome(summer, "performance") is Outcome.PASS
+
+    winter = until(rented, "2013-01-01")
+    [wish] = wanted(winter)
+    assert "worse by more than the margin" in wish.reason
+    [performance] = found(winter, "performance")
+    assert float(performance.measured or 0) < -0.4  # R² falls from 0.9 to below 0.4
+    drifted = {f.subject: f.measured for f in found(winter, "drift")}
+    assert float(drifted["temp"] or 0) < 0.5 * float(temperature.measured)  # though the weather is nearly as it was
+
+    assert_the_page_shows_it_over_time(rented, winter)
+    assert_the_ledger_has_the_curve(rented)
+
+
+def assert_the_page_shows_it_over_time(root: Path, report: Report) -> None:
+    pictures = {one.title: one for one in shown(small.opened(root), report)["monitor:rides"]}
+    metric: Any = pictures["r2 over time"]
+    assert len(metric.series[0].x) == 6  # quarters
+    assert metric.series[0].y[-1] < 0.45 < metric.series[0].y[0]
+    moved: Any = pictures["How far columns moved over time"]
+    assert moved.series[0].name == "temp"
+
+
+def assert_the_ledger_has_the_curve(root: Path) -> None:
+    ledger = Ledger(root / ".mlops", "rides")
+    runs = ledger.client.search_runs([ledger.experiment], "tags.`mlops.step` = 'monitor'")
+    curves = [ledger.client.get_metric_history(one.info.run_id, "r2") for one in runs]
+    longest = sorted(max(curves, key=len), key=lambda point: point.step)
+    assert len(longest) == 6
+    ends = [pd.Timestamp(point.timestamp, unit="ms") for point in longest]
+    assert ends == sorted(ends)
+    assert ends[-1] == pd.Timestamp("2012-12-31 23:00")
