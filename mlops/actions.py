@@ -54,7 +54,7 @@ from mlops.steps.check_service import Rival, Training
 from mlops.targets import chosen
 from mlops.targets.protocol import MOVES
 from mlops.verdict import Override, Record
-from mlops.watched import Met, NothingMet, of_decisions, of_source
+from mlops.watched import Met, NothingMet, of_decisions, of_outcomes, of_source
 from mlops.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -461,7 +461,7 @@ class Actions:
                 environment=watched.environment,
                 live=watched.live,
                 given=self._asked(watched, new),
-                labelled=new,
+                labelled=self._known_by(watched, new),
                 settings=self.workspace.config.settings(watched.live.family, watched.live.model),
                 index=self.index,
             )
@@ -476,6 +476,16 @@ class Actions:
             return new
         few = len(asked.labels) < self.workspace.config.monitor.rows
         return new if few and not isinstance(new, NothingMet) and len(new.labels) > len(asked.labels) else asked
+
+    def _known_by(self, watched: Watched, new: Met | NothingMet) -> Met | NothingMet:
+        """What came of the service's answers, where the model names where that is told; else the source's new rows."""
+        settings = self.workspace.config.settings(watched.live.family, watched.live.model)
+        if settings.outcomes is None or watched.model is None:
+            return new
+        try:
+            return of_outcomes(self.workspace, watched.live, watched.environment)
+        except NothingMet as nothing:
+            return nothing
 
     def _new_rows(self, watched: Watched, done: Records, features: Records) -> Met | NothingMet:
         model, live = watched.model, watched.live

@@ -93,7 +93,7 @@ class Look:
         if not found:
             reason = f"no label of {met.origin} has arrived"
             step = "wait for labels; where none ever come: [tool.mlops.severity] 'monitor.performance' = 'warn'"
-            return Part(findings=(*gate.no_performance(reason, step), *self._labels(met, unknown, ())))
+            return Part(findings=(*met.findings, *gate.no_performance(reason, step), *self._labels(met, unknown, ())))
         try:
             return self._performance(met, Answered(met, found), unknown)
         except MlopsError as error:
@@ -137,7 +137,7 @@ class Look:
             for at, one in zip(chosen, levels, strict=True)
         ]
         return Part(
-            findings=(*findings, *self._labels(met, unknown, chosen[-1])),
+            findings=(*met.findings, *findings, *self._labels(met, unknown, chosen[-1])),
             exhibits=pictures.of_metric(seen, metric, then, self.settings.floor),
             metrics={metric: levels[-1].value, f"{metric}_when_judged": then.value, "labels": float(levels[-1].n)},
             curves=tuple((metric, s.instant, s.level.value) for s in seen if s.instant is not None and s.level),

@@ -164,9 +164,9 @@ def _at(document: Any, key: str) -> Any:
 
 
 def _reviewed(model: Model, trees: Trees) -> str:
-    """The labels that people corrected for a model, where they changed."""
-    file = f"reviews/labels-{model.name}.csv"
-    return file if file in trees.changed else ""
+    """The labels that people corrected for a model, or the retrain that was accepted of it, where they changed."""
+    files = (f"reviews/labels-{model.name}.csv", f"models/{model.family}.retrain.toml")
+    return ", ".join(file for file in files if file in trees.changed)
 
 
 def _moved(name: str, source: Source, trees: Trees) -> str:

@@ -59,7 +59,8 @@ class Event:
     """Something that happened to an environment; what is live is computed from events."""
 
     at: str  # ISO 8601, UTC
-    action: str  # "deploy", "rollback", "retire" (kept no more), "prune" (of its features) or "drill" (of a rollback)
+    # "deploy", "rollback", "retire" (kept no more), "prune" (of its features), "drill" (of a rollback), "retrain"
+    action: str
     environment: str
     family: str
     to: str

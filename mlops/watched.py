@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import compute
 
-from mlops import champion, decisions
+from mlops import champion, decisions, outcomes
 from mlops.adapters.index import Index
 from mlops.config import Monitor
 from mlops.contract import Contract, model_inputs
 from mlops.declare import Model, duration
-from mlops.errors import GateFailed, MlopsError
+from mlops.errors import ConfigError, GateFailed, MlopsError
 from mlops.gates.model import coded
 from mlops.release import Manifest
 from mlops.serving.decisions import FOLDER
@@ -32,7 +32,7 @@ from mlops.statistics.influence import Answers, measure
 from mlops.statistics.kinds import plain_labels
 from mlops.statistics.split import contents, moments
 from mlops.statistics.windows import windows
-from mlops.verdict import Record
+from mlops.verdict import Finding, Record
 from mlops.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Met:
     times: NDArray[np.int64] | None
     dated: bool
     answer: Callable[[NDArray[np.intp]], tuple[pd.DataFrame, Prediction]]
+    findings: tuple[Finding, ...] = ()  # of how the labels were found
 
     def windows(self, settings: Monitor, *, labelled: bool, seed: int) -> Positions:
         """The positions of each window's rows, oldest window first; of rows with a label alone where `labelled`."""
@@ -194,6 +195,42 @@ def of_decisions(workspace: Workspace, live: Manifest, environment: str) -> Met:
         times=np.asarray(times, dtype=np.int64),
         dated=True,
         answer=answer,
+    )
+
+
+def of_outcomes(workspace: Workspace, live: Manifest, environment: str) -> Met:
+    """What the live release answered in an environment, with what came of it as far as that is known.
+
+    NothingMet where it has answered nothing, or where nothing can be joined.
+    """
+    settings = workspace.config.monitor
+    since = datetime.now(UTC) - duration(settings.window) * settings.windows
+    try:
+        found = outcomes.joined(workspace, environment, live.release, since=since)
+    except ConfigError as error:
+        raise NothingMet(error.message, error.next_step) from error
+    rows = found.rows
+    rows = rows[(rows["release"] == live.release) & (rows["arm"] == "live")].reset_index(drop=True)
+    if rows.empty:
+        raise NothingMet(f"{live.release} has answered no request in {environment}", "wait for requests")
+    read = champion.contract(workspace, live)
+    table = pa.Table.from_pandas(rows.drop(columns=["label", "mature"]), preserve_index=False)
+    given, said = _given(table, read), _said(table, read)
+
+    def answer(positions: NDArray[np.intp]) -> tuple[pd.DataFrame, Prediction]:
+        return given.iloc[positions], said.take(positions)
+
+    classes = {str(name): name for name in read.classes}
+    labels = (
+        rows["label"].map(lambda word: classes.get(str(word), word), na_action="ignore") if classes else rows["label"]
+    )
+    return Met(
+        origin=f"decisions of {environment} with outcomes",
+        labels=labels.where(rows["mature"]),
+        times=np.asarray(table["at"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(), dtype=np.int64),
+        dated=True,
+        answer=answer,
+        findings=found.findings,
     )
 
 

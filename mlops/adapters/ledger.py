@@ -40,6 +40,7 @@ _DATABASE = "mlflow.db"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _PARAM_LENGTH = 500  # what every MLflow backend takes
 _TAG_LENGTH = 4500
+_EVENTS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +187,15 @@ class Ledger:
                 found += [_override(run.data.tags) for run in runs]
                 page = runs.token or ""
         return tuple(found)
+
+    def events(self, action: str, *, environment: str, family: str) -> tuple[Event, ...]:
+        """What the ledger knows of one kind of event of a family in an environment: the newest hundred."""
+        wanted = f"tags.`mlops.step` = '{action}' and tags.`mlops.family` = '{family}'"
+        wanted += f" and tags.`mlops.environment` = '{environment}'"
+        newest = ["attributes.start_time DESC"]
+        with self._outside():
+            runs = self.client.search_runs([self.experiment], wanted, max_results=_EVENTS, order_by=newest)
+        return tuple(_event(run.data.tags) for run in runs if "mlops.outcome" in run.data.tags)
 
     def _experiment(self, project: str, home: Path) -> str:
         known = self.client.get_experiment_by_name(project)
@@ -397,6 +407,12 @@ def _judged(record: Record) -> dict[str, str]:
     fired = "; ".join(f"{f.check} {f.subject}: {f.message}" for f in verdict.fired)
     let_pass = "; ".join(f"{f.check}: {f.override.who}: {f.override.reason}" for f in verdict.overridden if f.override)
     return {"mlops.verdict": verdict.outcome.value, "mlops.fired": fired, "mlops.overridden": let_pass}
+
+
+def _event(tags: Mapping[str, str]) -> Event:
+    words = ("at", "action", "environment", "family", "to", "previous", "who", "reason", "outcome")
+    told: dict[str, Any] = {name: tags.get(f"mlops.{name}", "") for name in words}
+    return Event(**told, seconds=0.0, recorded=True)
 
 
 def _override(tags: Mapping[str, str]) -> Override:

@@ -24,6 +24,7 @@ SUMMARIES = {
     "drill": "Prove on a copy that an environment can be rolled back.",
     "override": 'Let a gate\'s "no" pass for a while, with a reason.',
     "monitor": "Judge what is live: its health, its inputs, and its answers once labels arrive.",
+    "retrain": "Train anew on today's data for a reason, and propose or deploy what passes.",
     "status": "Show what is live where, since when and by whom.",
     "report": "Write what the last run found as a page.",
     "compare": "Show two releases or runs side by side.",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +24,23 @@ if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
 
+EVENT = "retrain"
+"""The type of the `repository_dispatch` that asks for a retrain; its payload: model, environment, release, because."""
+
+
 @click.command("monitor", short_help=SUMMARIES["monitor"])
 @click.argument("environment", shell_complete=complete_environments)
 @click.option("--model", default=None, metavar="FAMILY", help="Of one model.  [default: all that is live]")
+@click.option("--request-retrain", "requests", is_flag=True, help="Ask for the retrains that are wished: on GitHub.")
 @report_files
 @as_json
 @project
 def command(
     environment: str,
     model: str | None,
+    requests: bool,  # noqa: FBT001 - click passes flags so
     files: tuple[Path, ...],
-    as_json: bool,  # noqa: FBT001 - click passes flags so
+    as_json: bool,  # noqa: FBT001
     root: Path,
 ) -> None:
     """Judge what is live: its health, its inputs, and its answers once labels arrive.
@@ -43,7 +51,7 @@ def command(
     Examples:
       mlops monitor production
       mlops monitor production --report page.html
-      mlops monitor production --model fraud --json
+      mlops monitor production --request-retrain
     """
     from mlops.steps.monitor import wanted
 
@@ -51,8 +59,35 @@ def command(
     told = Told(as_json, files)
     report, errors = _looked(workspace, environment, model, told)
     wishes = wanted(report)
-    _tell(workspace, report, errors, wishes, told)
+    asked = [_request(workspace, wish) for wish in wishes] if requests else []
+    _tell(workspace, report, errors, wishes, told, asked)
     leave(report, errors)
+
+
+def _request(workspace: Workspace, wish: Wanted) -> str:
+    """Ask GitHub for a retrain, unless one runs, rests or waits for a person; elsewhere say how to do it here."""
+    from mlops.adapters.github.api import client
+    from mlops.adapters.github.pulls import dispatch
+    from mlops.errors import OutsideError
+    from mlops.steps.retrain import look, reason_of
+
+    said = look(workspace, wish.environment, wish.family)
+    if said.say != "go":
+        return f"no retrain of {wish.family} was asked for: {said.why}"
+    reason = reason_of(wish.reason, workspace.root)
+    payload = {"model": wish.family, "environment": wish.environment, "release": wish.release, "because": reason}
+    if not in_actions.here():
+        words = ["mlops", "retrain", wish.family, "--to", wish.environment, "--because", reason]
+        return f"on GitHub this dispatches `{EVENT}`; here: {shlex.join(words)}"
+    github = client()
+    if github is None:
+        raise OutsideError(
+            "nobody can ask for a retrain: this job has no token",
+            next_step="give the step `env: GITHUB_TOKEN: ${{ github.token }}`",
+        )
+    with github:
+        dispatch(github, EVENT, payload)
+    return f"a retrain of {wish.family} was asked for: `{EVENT}`"
 
 
 def _looked(
@@ -85,6 +120,7 @@ def _tell(
     errors: tuple[MlopsError, ...],
     wishes: tuple[Wanted, ...],
     told: Told,
+    asked: Sequence[str],
 ) -> None:
     from mlops.cli.report import write
     from mlops.reports import as_json, text
@@ -96,8 +132,15 @@ def _tell(
         click.echo(text.render(report, width=width))
         for wish in wishes:
             click.echo(f"retrain  {wish.family}: {wish.reason}")
+        for said in asked:
+            click.echo(f"         {said}")
     elif not unexplained(report, errors):
-        plain = {"retrain": bool(wishes), "wishes": [wish.plain() for wish in wishes], **as_json.plain(report)}
+        plain = {
+            "retrain": bool(wishes),
+            "wishes": [w.plain() for w in wishes],
+            "asked": list(asked),
+            **as_json.plain(report),
+        }
         click.echo(json.dumps(plain, indent=2, default=str))
     for file in told.files:
         write(workspace, report, file)

@@ -23,7 +23,7 @@ from mlops.verdict import Finding, Outcome, Severity
 
 def retrain(family: str) -> str:
     """The next step that trains anew."""
-    return f"train anew: `mlops retrain {family}`, which gates the challenger on today's data"
+    return f"train anew: `mlops retrain {family} --because …`, which gates the challenger on today's data"
 
 
 def judge_performance(

@@ -29,7 +29,7 @@ from mlops.stores.online import FILE as ONLINE
 from mlops.stores.reading import published
 from mlops.targets import history
 from mlops.targets.lock import environment_lock
-from mlops.targets.protocol import RETIRED, Moved, Order, Prepare, Standing
+from mlops.targets.protocol import MOVES, RETIRED, Moved, Order, Prepare, Standing
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class KeptTarget(ABC):
             return ()
         last: dict[str, str] = {}  # the newest thing that happened to each release
         for event in self.history(family):
-            if event.outcome == "done":
+            if event.outcome == "done" and event.action in (*MOVES, RETIRED):
                 last.pop(event.to, None)
                 last[event.to] = event.action
         newest = [release for release in reversed(last) if release != pointer.live][: self.keep]
