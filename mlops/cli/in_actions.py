@@ -5,6 +5,7 @@ Elsewhere all of it does nothing, so a command calls it without asking where it 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ def tell(workspace: Workspace, report: Report, errors: tuple[MlopsError, ...] = 
         {
             "outcome": report.outcome.value if not errors else "fail",
             "release": "\n".join(report.releases),
+            "releases": json.dumps(report.releases),
             "changed": _word(any(record.facts.get("changed") for record in moves)),
         }
     )

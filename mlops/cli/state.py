@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlops.cli import in_actions
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_environments, opened, project
 from mlops.reports.words import counted
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
 _MEGABYTE = 1_000_000
+_GUIDE = "https://github.com/mlops-ci/mlops/blob/main/docs/github.md#state"
 
 
 @click.group("state", short_help=SUMMARIES["state"])
@@ -67,8 +69,17 @@ def export(file: Path, environments: tuple[str, ...], as_json: bool, root: Path)
     held = [counted(facts["records"], "record"), counted(facts["objects"], "object")]
     held += [counted(len(facts["releases"]), "release"), *(f"environment {name}" for name in facts["environments"])]
     click.echo(f"wrote {file}: {', '.join(held)}; {facts['bytes'] / _MEGABYTE:.1f} MB{', sealed' * facts['sealed']}")
+    in_actions.summary(_cost(facts))
     if facts["fork"]:
         click.echo(f"  a fork's run wrote it ({facts['fork']}): no other run will take it")
+
+
+def _cost(facts: Mapping[str, Any]) -> str:
+    """What it costs that state travels, and how to leave that."""
+    places = " and ".join(facts["environments"])
+    kept = f", and what is live in {places}, for as long as the artifact is kept" if places else ""
+    size = f"{facts['bytes'] / _MEGABYTE:.1f} MB"
+    return f"> Handed on as an artifact: {size}{kept}. [A shared server and store]({_GUIDE}) spare each job that.\n"
 
 
 @command.command("import")

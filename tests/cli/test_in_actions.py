@@ -48,7 +48,12 @@ def test_a_no_is_in_the_summary_on_its_line_and_in_the_outputs(job, shop, capsys
     line = next(n for n, text in enumerate((shop / "models/churn.py").read_text().splitlines(), 1) if "@model" in text)
     assert re.match(rf"::error file=elsewhere/models/churn\.py,line={line},title=FAIL model\.floor", told[0])
     assert (job / "summary").read_text().startswith("## ✗ mlops check-model: fail\n")
-    assert read_outputs((job / "output").read_text()) == {"outcome": "fail", "release": "", "changed": "false"}
+    assert read_outputs((job / "output").read_text()) == {
+        "outcome": "fail",
+        "release": "",
+        "releases": "[]",
+        "changed": "false",
+    }
 
 
 def test_a_run_sets_the_release_and_whether_anything_moved(job, shop, capsys):
@@ -56,7 +61,7 @@ def test_a_run_sets_the_release_and_whether_anything_moved(job, shop, capsys):
     assert (code, commands(err)) == (0, [])
     (release,) = json.loads(out)["releases"]
     told = read_outputs((job / "output").read_text())
-    assert told == {"outcome": "pass", "release": release, "changed": "false"}
+    assert told == {"outcome": "pass", "release": release, "releases": json.dumps([release]), "changed": "false"}
     assert "## ✓ mlops run: pass" in (job / "summary").read_text()
 
 

@@ -54,12 +54,12 @@ class Second:
     def repository(self) -> dict[str, Any]:
         return {"full_name": REPOSITORY, "name": "tumours", "owner": {"login": "acme"}, "default_branch": "main"}
 
-    def pull_request(self, number: int, *, fork: bool = False) -> Ran:
+    def pull_request(self, number: int, *, fork: bool = False, base: str = "main") -> Ran:
         """The pull request of the branch that is checked out."""
         head = {"sha": self.git("rev-parse", "HEAD"), "ref": self.git("branch", "--show-current")}
         home = {**self.repository, "full_name": "mallory/tumours"} if fork else self.repository
-        base = {"sha": self.git("rev-parse", "main"), "ref": "main", "repo": self.repository}
-        pull = {"number": number, "head": {**head, "repo": home}, "base": base}
+        onto = {"sha": self.git("rev-parse", base), "ref": "main", "repo": self.repository}
+        pull = {"number": number, "head": {**head, "repo": home}, "base": onto}
         of = {"head_branch": head["ref"], "head_sha": head["sha"], "head_repository_id": 2 if fork else 1}
         return self.run("pull_request", "pull-request.yml", {"number": number, "pull_request": pull}, of)
 

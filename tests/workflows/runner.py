@@ -52,6 +52,7 @@ class Step:
     """A step of a job that came to an end."""
 
     job: str
+    called_by: str
     name: str
     passed: bool
     seconds: float
@@ -64,6 +65,7 @@ class Ran:
     code: int
     steps: list[Step] = field(default_factory=list)
     summary: str = ""
+    summaries: dict[str, str] = field(default_factory=dict)
     log: str = ""
     annotations: list[dict[str, str]] = field(default_factory=list)
     number: int = 0
@@ -77,6 +79,10 @@ class Ran:
     def red(self) -> list[str]:
         """`job: step` of each step that failed."""
         return [f"{step.job}: {step.name}" for step in self.steps if not step.passed]
+
+    def red_of(self, caller: str) -> list[str]:
+        """The steps that failed in what a job of the caller called."""
+        return [step.name for step in self.steps if step.called_by == caller and not step.passed]
 
     @property
     def commands(self) -> list[str]:
@@ -93,7 +99,7 @@ class GitHub:
 
     folder: Path
     api: str
-    variables: Mapping[str, str] = field(default_factory=lambda: {"MLOPS_INSTALL": "none"})
+    variables: Mapping[str, str] = field(default_factory=lambda: {"MLOPS_INSTALL": "none", "MLOPS_ATTEST": "true"})
 
     @property
     def artifacts(self) -> Path:
@@ -174,22 +180,26 @@ def _read(code: int, output: str) -> Ran:
     ran = Ran(code)
     for line in output.splitlines():
         try:
-            entry = json.loads(line)
+            _take(ran, json.loads(line))
         except ValueError:
-            ran.log += line + "\n"
-            continue
-        job = str(entry.get("job", "")).rpartition("/")[2]
-        if entry.get("raw_output"):
-            ran.log += str(entry["msg"])
-        elif entry.get("level") in ("error", "fatal"):
-            ran.log += f"{entry.get('msg')}\n"
-        if entry.get("command") in ("error", "warning"):
-            ran.annotations.append({**entry.get("kvPairs", {}), "message": str(entry.get("arg", ""))})
-        if entry.get("command") == "summary":
-            ran.summary += str(entry.get("content") or "")
-        if entry.get("stage") == "Main" and "stepResult" in entry and len(entry.get("stepID", [])) == 1:
-            name = next(word for word in str(entry["step"]).splitlines() if not word.startswith("#"))
-            ran.steps.append(
-                Step(job, name, entry["stepResult"] != "failure", int(entry.get("executionTime", 0)) / 1e9)
-            )
+            ran.log += f"{line}\n"
     return ran
+
+
+def _take(ran: Ran, entry: Mapping[str, Any]) -> None:
+    """Add what one line of act's log tells."""
+    caller = str(entry.get("job", "")).partition("/")[0].strip()
+    if entry.get("raw_output"):
+        ran.log += str(entry["msg"])
+    elif entry.get("level") in ("error", "fatal"):
+        ran.log += f"{entry.get('msg')}\n"
+    if entry.get("command") in ("error", "warning"):
+        ran.annotations.append({**entry.get("kvPairs", {}), "message": str(entry.get("arg", ""))})
+    if entry.get("command") == "summary":
+        text = str(entry.get("content") or "")
+        ran.summary += text
+        ran.summaries[caller] = ran.summaries.get(caller, "") + text
+    if entry.get("stage") == "Main" and "stepResult" in entry and len(entry.get("stepID", [])) == 1:
+        name = next(word for word in str(entry["step"]).splitlines() if not word.startswith("#"))
+        seconds = int(entry.get("executionTime", 0)) / 1e9
+        ran.steps.append(Step(str(entry["jobID"]), caller, name, entry["stepResult"] != "failure", seconds))
