@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("command_line", "data_gate", "features", "first_run", "materialize", "no_op", "service", "switch")
+NAMES = ("command_line", "data_gate", "features", "first_run", "materialize", "no_op", "plan", "service", "switch")
 
 
 def main() -> None:

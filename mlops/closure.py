@@ -66,8 +66,14 @@ def function_digest(module: str, name: str, root: Path) -> str:
     """The sha256 over all definitions that a function reaches in the repository; that of nothing where it is not."""
     walk = _Walk(root)
     _visit(walk, module, name)
-    text = "\n".join(f"{module}.{name}={code}" for (module, name), code in sorted(walk.seen.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _digest(walk)
+
+
+def traced(declared: Declared, root: Path) -> tuple[str, frozenset[str]]:
+    """`code_digest`, and the repository's files in which those definitions stand."""
+    walk = _Walk(root)
+    _visit(walk, declared.module, declared.name)
+    return _digest(walk), frozenset(walk.files)
 
 
 def code_files(declared: Declared, root: Path) -> tuple[str, ...]:
@@ -138,6 +144,11 @@ def module_of(name: str, root: Path, folders: Iterable[str]) -> str | None:
                 if isinstance(node, ast.FunctionDef) and node.decorator_list:
                     return module
     return None
+
+
+def _digest(walk: _Walk) -> str:
+    text = "\n".join(f"{module}.{name}={code}" for (module, name), code in sorted(walk.seen.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _visit(walk: _Walk, module: str, name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from mlops.closure import code_digest, function_digest
+from mlops.closure import code_digest, function_digest, traced
 from mlops.config import Config, Source, load
 from mlops.declare import CheckOn, Declared, Model
 from mlops.discover import Catalog
@@ -89,9 +89,8 @@ def affected(catalog: Catalog, config: Config, trees: Trees) -> Plan:
     or function affect those that read it; a model's settings and reviewed labels it alone; code affects what reaches
     it, function by function, so a comment affects nothing.
     """
-    root, base_root = trees.root, trees.base_root
-    views = _differing(catalog.views, root, base_root)
-    computed = _differing(catalog.on_demands, root, base_root)
+    views = _differing(catalog.views, trees)
+    computed = _differing(catalog.on_demands, trees)
     settings = _settings(catalog, config, trees)
     common = _common(catalog, config, trees) or settings.get("", "")
     models: dict[str, str] = {}
@@ -101,7 +100,7 @@ def affected(catalog: Catalog, config: Config, trees: Trees) -> Plan:
         read = dict.fromkeys([model.source, *(view.source for view in pinned_views)])
         sources = [settings.get(f"sources.{one}", "") or _moved(one, config.sources[one], trees) for one in read]
         # What a model reads is in its own code's closure, so that it is itself affected says nothing more then.
-        own = "" if touched or code_digest(model, root) == code_digest(model, base_root) else f"{name} itself"
+        own = f"{name} itself" if not touched and _differs(model, trees) else ""
         reasons = (common, settings.get(f"models.{name}", ""), *sources, *touched, own, _reviewed(model, trees))
         reason = ", ".join(dict.fromkeys(filter(None, reasons)))
         if reason:
@@ -118,7 +117,7 @@ def _common(catalog: Catalog, config: Config, trees: Trees) -> str:
     for path in trees.changed:
         if path in _EVERYTHING or path in shared or any(path == one or path.startswith(f"{one}/") for one in places):
             return path
-    return next(iter(_differing(catalog.checks, trees.root, trees.base_root)), "")
+    return next(iter(_differing(catalog.checks, trees)), "")
 
 
 def _settings(catalog: Catalog, config: Config, trees: Trees) -> dict[str, str]:
@@ -181,9 +180,19 @@ def _moved(name: str, source: Source, trees: Trees) -> str:
     return str(source.function) if now != before else ""
 
 
-def _differing(declared: Mapping[str, Declared], root: Path, base_root: Path) -> dict[str, str]:
-    return {
-        name: "changed: its code"
-        for name, one in declared.items()
-        if code_digest(one, root) != code_digest(one, base_root)
-    }
+def _differing(declared: Mapping[str, Declared], trees: Trees) -> dict[str, str]:
+    return {name: "changed: its code" for name, one in declared.items() if _differs(one, trees)}
+
+
+def _differs(one: Declared, trees: Trees) -> bool:
+    """Whether the code that a declaration reaches is another one in the base.
+
+    The base is read only where a file of that code has changed, or one is gone, which may have been among them.
+    """
+    code = [path for path in trees.changed if path.endswith(".py")]
+    if not code:
+        return False
+    now, files = traced(one, trees.root)
+    if files.isdisjoint(code) and all((trees.root / path).is_file() for path in code):
+        return False
+    return now != code_digest(one, trees.base_root)

@@ -128,6 +128,26 @@ def test_a_change_of_one_view_affects_only_the_models_that_read_it(repository):
     assert plan.untouched == ("growth_v1", "plain_v1")
 
 
+def test_a_helper_that_moved_or_is_gone_affects_who_called_it(repository):
+    text = (repository / "features/shop.py").read_text()
+    small.write(repository, {"features/tidying.py": "def tidy(events):\n    return events\n"})
+    (repository / "features/shop.py").write_text(
+        text.replace("def tidy(events):\n    return events\n", "from features.tidying import tidy\n")
+    )
+    subprocess.run(["git", "-C", str(repository), "add", "-A"], check=True)
+    subprocess.run(["git", "-C", str(repository), *AS_ANN, "commit", "-qm", "moved"], check=True)
+    assert planned(repository).models == {}
+    (repository / "features/tidying.py").rename(repository / "features/tidied.py")
+    small.edit(repository / "features/shop.py", "features.tidying", "features.tidied")
+    assert set(planned(repository).models) == {"churn_v1"}
+
+
+def test_a_new_file_that_takes_the_place_of_another_affects_who_reads_it(repository):
+    small.write(repository, {"features/maker/__init__.py": "def rows():\n    return 2\n"})
+    (repository / "features/maker.py").unlink()
+    assert set(planned(repository).models) == {"plain_v1"}
+
+
 def test_a_change_of_a_model_affects_it_alone(repository):
     small.edit(
         repository / "models/churn.py",

@@ -52,6 +52,7 @@ def test_a_pull_request_from_elsewhere_is_a_fork_s(tmp_path, home):
     [
         ("push", {"before": "d" * 40, "after": "c" * 40}, "d" * 40),
         ("push", {"before": "0" * 40}, ""),
+        ("merge_group", {"merge_group": {"base_sha": "e" * 40, "head_sha": "c" * 40}}, "e" * 40),
         ("workflow_dispatch", {"inputs": {"environment": "staging"}}, ""),
         ("schedule", {"schedule": "0 5 * * *"}, ""),
         ("repository_dispatch", {"action": "retrain", "client_payload": {"model": "fraud"}}, ""),

@@ -20,8 +20,9 @@ class Event:
     """What a workflow run is about.
 
     `sha` is the commit that people wrote: of a pull request its head, not GitHub's merge of it. `base` is what the
-    change is compared with: the pull request's base commit, or what the branch was before the push; "" where neither
-    is known. `number` is the pull request's, and `fork` whether its commits come from another repository.
+    change is compared with: the base commit of the pull request or of the merge queue's group, or what the branch was
+    before the push; "" where none is known. `number` is the pull request's, and `fork` whether its commits come from
+    another repository.
     """
 
     name: str
@@ -109,4 +110,5 @@ def _is_fork(pull: Mapping[str, Any], repository: str) -> bool:
 
 def _base(pull: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
     before = str(payload.get("before") or "")
-    return str(_table(pull.get("base")).get("sha") or ("" if before == _ZERO else before))
+    queued = _table(payload.get("merge_group")).get("base_sha")
+    return str(_table(pull.get("base")).get("sha") or queued or ("" if before == _ZERO else before))

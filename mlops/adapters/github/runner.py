@@ -110,6 +110,10 @@ class Log(io.TextIOBase):
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
+    def writable(self) -> bool:
+        """It is there to be written to."""
+        return True
+
     def isatty(self) -> bool:
         """A log is no terminal."""
         return False
