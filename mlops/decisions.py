@@ -95,6 +95,7 @@ def _none(wanted: list[str] | None) -> pa.Table:
         "row": pa.int32(),
         "release": pa.string(),
         "arm": pa.string(),
+        "prediction": pa.null(),
         "probability": pa.float64(),
     }
     names = list(known) if wanted is None else wanted

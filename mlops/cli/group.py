@@ -20,6 +20,7 @@ SUMMARIES = {
     "deploy": "Make a release live in an environment.",
     "serve": "Serve what is live in an environment.",
     "predict": "Predict the rows of a file by a release.",
+    "experiment": "Compare a challenger with the live release by what came of their answers.",
     "rollback": "Make the previous or a named release live again.",
     "drill": "Prove on a copy that an environment can be rolled back.",
     "override": 'Let a gate\'s "no" pass for a while, with a reason.',

@@ -65,10 +65,13 @@ def _show(family: Mapping[str, Any]) -> None:
 
 
 def _trial(trial: Mapping[str, Any]) -> str:
-    share = f"  {trial['share']:.0%} of the entities" if trial["kind"] == "canary" else ""
+    share = f"  {trial['share']:.0%} of the entities" if trial["kind"] != "shadow" else ""
     begun = f"{trial['release']}{share}  since {moment(trial['since'])} by {trial['who']}"
     if trial["judge"] is not None:
         return f"{begun}, {seconds(trial['spent'])} of {seconds(trial['seconds'])}, judged by process {trial['judge']}"
+    if trial["kind"] == "experiment":
+        days = f"{trial['seconds'] / 86_400:g} days"
+        return f"{begun}, for {days}\n            see what is known: `mlops experiment look ENV`"
     why = f"held: {trial['held']}" if trial["held"] else "its deployer died"
     return f"{begun}\n            {why}; go on: `mlops deploy ENV --resume`, end it: `mlops rollback ENV`"
 

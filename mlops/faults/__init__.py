@@ -21,6 +21,7 @@ from __future__ import annotations
 from mlops.faults import (
     canary,
     data,
+    experiment,
     fairness,
     features,
     file,
@@ -57,6 +58,7 @@ GATES: dict[str, Gate] = {
     "package": package,
     "service": service,
     "canary": canary,
+    "experiment": experiment,
     "outcomes": outcomes,
     "monitor": monitor,
 }

@@ -142,6 +142,8 @@ def _by_entity(kept: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> pd.DataF
             f"the outcomes in {rule.source!r} cannot be joined: they have neither {REQUEST!r} nor {wanted}",
             next_step=f"add {REQUEST!r} to them: every answer bears it",
         )
+    if kept.empty:
+        return labels.assign(**{_DECISION: None})[:0]
     lacking = [name for name in entities if f"request.{name}" not in kept]
     if lacking:
         raise ConfigError(
@@ -167,7 +169,7 @@ def _by_entity(kept: pd.DataFrame, labels: pd.DataFrame, rule: Rule) -> pd.DataF
         )
         for arm in kept["arm"].unique()
     ]
-    pairs = pd.concat(arms) if arms else right.assign(**{_DECISION: None})
+    pairs = pd.concat(arms)
     pairs = pairs[pairs[_DECISION].notna()]
     return pairs.assign(**{_DECISION: pairs[_DECISION].astype("int64")})
 

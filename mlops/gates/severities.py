@@ -134,6 +134,9 @@ OURS: dict[str, Default] = {
     "canary.workers": Default(_FAIL, "whoever dies takes requests along"),
     "canary.shadow": Default(_FAIL, "it fails what the live release answers"),
     "canary.difference": Default(_WARN, "another model answers otherwise; a person weighs whether it should"),
+    "experiment.assignment": Default(_FAIL, "arms that were not dealt as was meant differ in more than the model"),
+    "experiment.labels": Default(_FAIL, "labels that are lost in one arm are not lost by chance"),
+    "experiment.effect": Default(_FAIL, "a challenger goes live for being better, not for having run"),
     "outcomes.joined": Default(_FAIL, "without outcomes nobody knows how good the answers were"),
     "outcomes.label": Default(_FAIL, "a label that the model does not know is about something else, or misspelt"),
     "outcomes.conflicting": Default(_FAIL, "a decision has one outcome; of two that differ one is wrong"),
@@ -194,6 +197,7 @@ GATES = {
     "check-service": ("service",),
     "deploy": ("canary",),
     "monitor": ("monitor", "outcomes"),
+    "experiment": ("experiment",),
 }
 """Each gate by the step's name, with the families of its checks; a user's own checks are in any."""
 

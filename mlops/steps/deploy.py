@@ -161,7 +161,7 @@ def resume(
     target = _local(workspace, environment)
     name = chosen.family(target.families(), family, environment)
     folder = target.folder / name
-    journal = next((one for kind in trying.KINDS if (one := trying.read_journal(folder, kind)) is not None), None)
+    journal = next((one for kind in trying.JUDGED if (one := trying.read_journal(folder, kind)) is not None), None)
     if journal is None or journal.decided is not None:
         trying.mend(target, name)
         raise NothingToDo(f"nothing is on trial in {environment}", next_step="name a release and --canary 10%")

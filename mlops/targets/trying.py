@@ -33,8 +33,11 @@ from mlops.targets.lock import environment_lock
 from mlops.targets.protocol import Moved, Order, Prepare
 from mlops.targets.servers import read_server
 
-Kind = Literal["canary", "shadow"]
-KINDS: tuple[Kind, ...] = ("canary", "shadow")
+Kind = Literal["canary", "shadow", "experiment"]
+JUDGED: tuple[Kind, ...] = ("canary", "shadow")
+"""Those that a process judges from beginning to end."""
+KINDS: tuple[Kind, ...] = (*JUDGED, "experiment")
+"""An experiment answers as a canary does; it runs for days, and is judged at looks."""
 ENDED = "ended"
 
 _LOOK_EVERY = 0.05  # seconds
@@ -45,7 +48,7 @@ class Journal(Struct, frozen=True, kw_only=True):
     """What is known of a trial: what was asked, and what the judge has seen (`seen`, in the judge's own words).
 
     `seconds` is how long it is to be watched, `requests` how many of the canary's are enough, `spent` how long it has
-    been watched. `held` says why it was left undecided.
+    been watched. `held` says why it was left undecided. `design` is what an experiment is to tell, in its own words.
     """
 
     kind: Kind
@@ -63,6 +66,7 @@ class Journal(Struct, frozen=True, kw_only=True):
     spent: float = 0.0
     held: str = ""
     seen: msgspec.Raw = msgspec.Raw(b"null")
+    design: msgspec.Raw = msgspec.Raw(b"null")
     decided: Event | None = None
 
 
@@ -198,6 +202,11 @@ def mend(target: LocalTarget, family: str) -> tuple[str, ...]:
             journal = read_journal(folder, kind)
             if journal is None:
                 continue
+            if kind == "experiment":
+                raise DeploymentFailed(
+                    f"an experiment with {journal.release} is running in {target.environment} since {journal.since}",
+                    next_step=f"wait for its end, or end it: `mlops experiment stop {target.environment}`",
+                )
             judge = judge_of(folder, kind)
             if judge is not None:
                 raise DeploymentFailed(
@@ -213,7 +222,7 @@ def mend(target: LocalTarget, family: str) -> tuple[str, ...]:
 
 def on_trial(pointer: Pointer, journal: Journal) -> bool:
     """Whether the pointer bears this very trial."""
-    tried = pointer.canary if journal.kind == "canary" else pointer.shadow
+    tried = pointer.shadow if journal.kind == "shadow" else pointer.canary
     return tried is not None and tried.trial == journal.trial
 
 
@@ -261,7 +270,8 @@ def _forget_the_lost(folder: Path) -> None:
     pointer = read_pointer(folder)
     if pointer is not None and (pointer.canary or pointer.shadow):
         kept = {kind: read_journal(folder, kind) is not None for kind in KINDS}
-        canary, shadow = pointer.canary if kept["canary"] else None, pointer.shadow if kept["shadow"] else None
+        canary = pointer.canary if kept["canary"] or kept["experiment"] else None
+        shadow = pointer.shadow if kept["shadow"] else None
         if (canary, shadow) != (pointer.canary, pointer.shadow):
             write_pointer(folder, with_(pointer, canary=canary, shadow=shadow, generation=pointer.generation + 1))
 
@@ -281,9 +291,9 @@ def _demand_comparison(family: Path, journal: Journal) -> Pointer:
 
 def _pointing(pointer: Pointer, journal: Journal, tried: Tried | None) -> Pointer:
     generation = pointer.generation + 1
-    if journal.kind == "canary":
-        return with_(pointer, canary=tried, generation=generation)
-    return with_(pointer, shadow=tried, generation=generation)
+    if journal.kind == "shadow":
+        return with_(pointer, shadow=tried, generation=generation)
+    return with_(pointer, canary=tried, generation=generation)
 
 
 def _point(folder: Path, pointer: Pointer) -> None:
