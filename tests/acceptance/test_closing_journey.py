@@ -5,7 +5,6 @@ The load never pauses: 200 requests a second, half of them over connections that
 
 from __future__ import annotations
 
-import json
 import random
 import time
 
@@ -23,6 +22,7 @@ pytestmark = pytest.mark.acceptance
 CENTS = 20
 PLANTED = f"if (((amount * 100).round() % {CENTS}) == 7).any(): raise RuntimeError('planted')"  # one amount in twenty
 SWITCHES = 40
+BETWEEN = 75  # answers between two switches
 
 
 def amount(number):
@@ -61,10 +61,12 @@ def url(project, names):
         yield address
 
 
+def history(project):
+    return mlops("status", "staging", "--json", cwd=project.root).json[0]["families"][0]["history"][::-1]
+
+
 def events(project):
-    told = json.loads(mlops("status", "staging", "--json", cwd=project.root).out)
-    history = told[0]["families"][0]["history"][::-1]
-    return [(one["action"], one["to"], one["outcome"].partition(":")[0]) for one in history]
+    return [(one["action"], one["to"], one["outcome"].partition(":")[0]) for one in history(project)]
 
 
 def test_from_a_faulty_canary_to_its_mended_release_and_back_and_forth(project, names, url):
@@ -72,10 +74,14 @@ def test_from_a_faulty_canary_to_its_mended_release_and_back_and_forth(project, 
     first, faulty, mended = names
     root = project.root
     with Steady(url, body=body) as load:
-        done = mlops("deploy", "staging", faulty, "--canary", "40%", "--for", "5m", cwd=root)
+        done = mlops("deploy", "staging", faulty, "--canary", "40%", "--for", "5m", "--json", cwd=root)
         assert done.code == 5, done
-        assert f"{faulty} was rolled back; {first} serves" in done.err
-        assert "canary.errors" in done.out
+        assert done.json["error"] == f"{faulty} was rolled back; {first} serves"
+        worse = next(one for one in done.json["findings"] if one["check"] == "canary.errors")
+        assert worse["outcome"] == "fail"
+        assert worse["n"] == done.json["requests"] > 0
+        assert worse["interval"][0] > 1.0
+        time.sleep(0.5)
         asked = load.answers[faulty]
 
         done = mlops("deploy", "staging", mended, "--canary", "40%", "--for", "6s", cwd=root)
@@ -92,6 +98,9 @@ def test_from_a_faulty_canary_to_its_mended_release_and_back_and_forth(project, 
     assert load.answers[first] > 0
     assert load.answers[mended] > 0
     assert sum(load.answers.values()) > 1_000
+    judged = next(one for one in history(project) if one["to"] == faulty)
+    assert any("canary.errors fail" in sentence for sentence in judged["evidence"])
+    assert len(load.failed) < 0.15 * (asked + len(load.failed)), "only the planted twentieth of the canary's requests"
     assert events(project) == [
         ("deploy", first, "done"),
         ("canary", faulty, "rolled back"),
@@ -107,14 +116,14 @@ def test_forty_switches_under_load_fail_no_request(project, names, url):
     first, _, mended = names
     rollback(project, environment="staging", to=mended)
     with Steady(url, body=body) as load:
-        started = time.monotonic()
         for switch in range(SWITCHES):
             to = (first, mended)[switch % 2]
             if switch % 4 < 2:
                 rollback(project, environment="staging", to=to)
             else:
                 deploy(project, environment="staging", release=to)
-            time.sleep(max(0.0, started + (switch + 1) * 0.4 - time.monotonic()))
+            while load.answers.total() < (switch + 1) * BETWEEN and not load.failed:
+                time.sleep(0.02)
     assert load.failed == []
     assert set(load.answers) == {first, mended}
-    assert sum(load.answers.values()) >= 3_000
+    assert load.answers.total() >= 3_000
