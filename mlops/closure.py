@@ -26,6 +26,9 @@ _OURS = "mlops"  # the framework is no part of a feature, also where both lie in
 _SELF = "§"  # what stands for a definition's own name in its meaning
 
 
+_LISTED: dict[str, dict[str, str]] = {}
+
+
 @dataclass
 class _Walk:
     root: Path
@@ -74,6 +77,14 @@ def traced(declared: Declared, root: Path) -> tuple[str, frozenset[str]]:
     walk = _Walk(root)
     _visit(walk, declared.module, declared.name)
     return _digest(walk), frozenset(walk.files)
+
+
+def listed(digest: str) -> dict[str, str]:
+    """What a closure of that digest is made of, `file: name` to the digest of the definition; {} where it is none.
+
+    Of closures that this process has looked at.
+    """
+    return dict(_LISTED.get(digest, {}))
 
 
 def code_files(declared: Declared, root: Path) -> tuple[str, ...]:
@@ -148,7 +159,9 @@ def module_of(name: str, root: Path, folders: Iterable[str]) -> str | None:
 
 def _digest(walk: _Walk) -> str:
     text = "\n".join(f"{module}.{name}={code}" for (module, name), code in sorted(walk.seen.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    _LISTED[digest] = {f"{d.file}: {d.name}": hashlib.sha256(d.code.encode()).hexdigest() for d in walk.found.values()}
+    return digest
 
 
 def _visit(walk: _Walk, module: str, name: str) -> None:
@@ -314,9 +327,13 @@ def _read(path: Path, module: str) -> _Module:
 def _parsed(path: Path, module: str, _changed: int) -> _Module:
     text = path.read_text(encoding="utf-8")
     found: dict[str, list[ast.stmt]] = {}
-    body = list(_statements(syntax.parse(text).body))
+    tree = syntax.parse(text)
+    body = list(_statements(tree.body))
     for node in body:
         for name in _defined(node):
+            found.setdefault(name, []).append(node)
+    for node in tree.body:
+        for name in _touched(node, found):
             found.setdefault(name, []).append(node)
     imports = _imports([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], module, path)
     stars = tuple(origin for name, (origin, _) in imports.items() if name.startswith("*"))
@@ -358,6 +375,38 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         yield node
         if isinstance(node, ast.If | ast.Try):
             yield from _statements([*node.body, *node.orelse])
+
+
+def _touched(node: ast.stmt, known: Mapping[str, object]) -> list[str]:
+    """The names on which a module's statement works without defining them: `TABLE.update(…)`, the condition of an `if`.
+
+    What works on no name of the module, such as a library's options, works on all that the module defines.
+    """
+    if isinstance(node, ast.If | ast.Try):
+        inside = {name for inner in _statements([node]) for name in _defined(inner)}
+        if inside:
+            return sorted(inside)
+        if isinstance(node, ast.If) and _is_aside(node.test):
+            return []
+    elif isinstance(node, ast.Import | ast.ImportFrom | ast.Pass) or _defined(node) or _is_text(node):
+        return []
+    if all(
+        isinstance(inner, ast.Import | ast.ImportFrom | ast.Pass | ast.If | ast.Try) for inner in _statements([node])
+    ):
+        return []
+    names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} & known.keys()
+    return sorted(names or known.keys())
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_aside(test: ast.expr) -> bool:
+    """Whether a condition holds in no run of ours: `__name__ == "__main__"`, `TYPE_CHECKING`."""
+    return any(isinstance(one, ast.Name) and one.id in ("__name__", "TYPE_CHECKING") for one in ast.walk(test)) or any(
+        isinstance(one, ast.Attribute) and one.attr == "TYPE_CHECKING" for one in ast.walk(test)
+    )
 
 
 def _defined(node: ast.stmt) -> list[str]:

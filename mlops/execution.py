@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -20,8 +20,9 @@ import msgspec
 from mlops.adapters.index import Index
 from mlops.adapters.memory import Meter
 from mlops.adapters.objects import ObjectStore, Spoilt
+from mlops.closure import listed
 from mlops.errors import Changed, GateFailed, MlopsError
-from mlops.keys import key_of
+from mlops.keys import environment, key_of
 from mlops.reuse import Reuse
 from mlops.verdict import Outcome, Record
 
@@ -134,7 +135,7 @@ class Executor:
 
     def _once(self, tasks: Sequence[Task], workers: int) -> Run:
         by_name = {task.name: task for task in tasks}
-        order = _ordered(tasks)
+        order = ordered(tasks)
         state = _State()
         running: dict[Future[Record], Task] = {}
         pool = ThreadPoolExecutor(workers, thread_name_prefix="step")
@@ -185,7 +186,7 @@ class Executor:
 
     def _compute(self, task: Task, needs: Records) -> Record:
         made_of = None if task.ingredients is None else task.ingredients(needs)
-        key = _key(task, made_of)
+        key = key_for(task, made_of)
         known = self._known(key, task)
         if known is not None:
             return known
@@ -211,8 +212,8 @@ class Executor:
             memory=dataclasses.asdict(meter.peak),
         )
         settled = self._settle(record)
-        if key and _passes(settled):
-            self._reuse.keep(record, made_of or {})
+        if key and passes(settled):
+            self._reuse.keep(record, detailed(task, made_of or {}))
         if task.recorded:
             self._record(settled)
         return settled
@@ -240,18 +241,36 @@ class Executor:
         if record is None:
             return None
         settled = self._settle(dataclasses.replace(record, reused=True))
-        if not _passes(settled):  # the settings are stricter now: it is judged anew
+        if not passes(settled):  # the settings are stricter now: it is judged anew
             return None
         self._reuse.touch(key)
         return settled
 
 
-def _passes(record: Record) -> bool:
+def passes(record: Record) -> bool:
     """Whether a record may be used again: a "no" is judged anew, and so is what a person lets pass for a while."""
     return record.verdict is None or record.verdict.outcome is Outcome.PASS
 
 
-def _key(task: Task, made_of: Mapping[str, Any] | None) -> str:
+def detailed(task: Task, made_of: Mapping[str, Any]) -> dict[str, Any]:
+    """What a key is made of, as it is kept beside its record: with packages, and code function by function."""
+    functions = {digest: found for digest in _digests(made_of) if (found := listed(digest))}
+    return {**made_of, "version": task.version, "packages": environment(task.step), "functions": functions}
+
+
+def _digests(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _digests(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _digests(inner)
+
+
+def key_for(task: Task, made_of: Mapping[str, Any] | None) -> str:
+    """The key of a task that is made of this; "" for one that runs every time."""
     if made_of is None:
         return ""
     return key_of(task.step, {"subject": task.subject, "version": task.version, **made_of})
@@ -282,7 +301,8 @@ def _result(task: Task, needs: Records) -> Record:
         ) from error
 
 
-def _ordered(tasks: Sequence[Task]) -> TopologicalSorter[str]:
+def ordered(tasks: Sequence[Task]) -> TopologicalSorter[str]:
+    """The names of tasks in the order of their needs."""
     names = {task.name for task in tasks}
     order = TopologicalSorter({t.name: [n for n in (*t.needs, *t.after) if n in names] for t in tasks})
     try:

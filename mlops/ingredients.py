@@ -111,7 +111,7 @@ def joined(workspace: Workspace, model: Model, records: Iterable[Record], settin
         "views": [declaration(view) for view in views],
         "computed": code(workspace, computed),
         "model": declaration(model),
-        "split": [settings.holdout, settings.min_rows, settings.split],
+        "split": {"holdout": settings.holdout, "min_rows": settings.min_rows, "split": settings.split},
         "review": digest_of(workspace.root / review_file(model)),
         **_home(workspace),
     }
@@ -124,8 +124,8 @@ def fitted(workspace: Workspace, model: Model, assembled: Record, settings: Mode
     return {
         **outputs(assembled),
         "code": code(workspace, [model]),
-        "params": [model.params, settings.params, model.search],
-        "budget": [settings.trials, settings.seconds, *at_once],
+        "params": {"declared": model.params, "settings": settings.params, "search": model.search},
+        "budget": {"trials": settings.trials, "seconds": settings.seconds, "at once": at_once},
         "seed": workspace.config.seed,
         "severity": dict(workspace.config.severity),
         "trusted": sorted(workspace.config.package.trusted),
@@ -136,9 +136,8 @@ def judged(
     workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings, champion: str
 ) -> Ingredients:
     """check-model: the model, its table, the thresholds and the champion."""
-    evidence = [settings.evidence, settings.folds, settings.repeats]
-    limits = msgspec.to_builtins(settings.fairness)
-    thresholds = [settings.floor, settings.margin, settings.calibration, evidence, limits]
+    names = ("floor", "margin", "calibration", "evidence", "folds", "repeats", "fairness")
+    thresholds = {name: msgspec.to_builtins(getattr(settings, name)) for name in names}
     declared = declaration(model)
     return {
         **outputs(*records),

@@ -29,6 +29,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 NO_STEP = {
     "run": "it is the whole pipeline: mlops/pipeline.py",
     "plan": "it asks mlops/plan.py, which reads code and runs no step",
+    "explain": "it asks mlops/explaining.py, which compares what keys are made of and runs no step",
     "completion": "it prints what click generates",
 }
 """Commands without a file in mlops/steps, and why; their test is in tests/cli."""

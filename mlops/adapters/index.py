@@ -136,6 +136,11 @@ class Index:
             row = self._database.execute(query, (key,)).fetchone()
         return None if row is None else _entry(*row)
 
+    def last(self, step: str, subject: str) -> Entry | None:
+        """The newest entry of a step on a subject, or None."""
+        record = self.latest(step, subject)
+        return None if record is None else self.entry(record.key)
+
     def used(self) -> list[tuple[Entry, float]]:
         """All that is here, a fork's too, each with the moment at which it was computed or last used, oldest first."""
         query = "select record, ingredients, fork, at from records order by at"

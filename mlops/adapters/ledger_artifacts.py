@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from mlops.adapters import files
+from mlops.adapters import files, trust
 
 if TYPE_CHECKING:
     import requests
@@ -79,13 +79,18 @@ class ProxyPlace:
 def place(ledger: str, project: str, elsewhere: Callable[[str], Place], folder: str) -> Place | None:
     """Where a project's artifacts lie, as its experiment says: behind the server, or at an fsspec URL of their own.
 
-    None where there is no experiment yet, or its artifacts lie in a folder of the server's machine.
+    The experiment is made where there is none yet, but not in a fork's run. None where there is none, or where its
+    artifacts lie in a folder of the server's machine.
     """
     session, server = _session(), ledger.rstrip("/")
-    asked = f"{server}/api/2.0/mlflow/experiments/get-by-name"
-    answer = session.get(asked, params={"experiment_name": project}, timeout=_SECONDS)
+    experiments = f"{server}/api/2.0/mlflow/experiments"
+    asked = {"experiment_name": project}
+    answer = session.get(f"{experiments}/get-by-name", params=asked, timeout=_SECONDS)
     if answer.status_code == 404:
-        return None
+        if trust.fork():
+            return None
+        session.post(f"{experiments}/create", json={"name": project}, timeout=_SECONDS)  # somebody may be quicker
+        answer = session.get(f"{experiments}/get-by-name", params=asked, timeout=_SECONDS)
     answer.raise_for_status()
     location = urlsplit(str(answer.json()["experiment"]["artifact_location"]))
     if location.scheme == _SCHEME:

@@ -34,6 +34,7 @@ SUMMARIES = {
     "gc": "Remove what no release needs and nobody used lately.",
     "state": "Carry what one machine has computed to another.",
     "plan": "Show what a change affects.",
+    "explain": "Say why a step will run, or be reused.",
     "materialize": "Compute what is new of stored features, and publish it.",
     "features": "Work with the stored features.",
     "review": "List labels that are likely wrong, for people to correct.",

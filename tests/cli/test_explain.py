@@ -1,0 +1,111 @@
+"""`mlops explain` names what has changed, from what to what; and it computes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mlops import keys
+from mlops.actions import Wish
+from mlops.adapters.index import Entry, Index
+from mlops.explaining import changes, explain
+from mlops.verdict import Record
+from tests import small
+
+
+def asked(root):
+    """What becomes of each task, by name."""
+    workspace = small.opened(root)
+    wish = Wish(
+        command="explain", models=tuple(workspace.catalog.models.values()), until="register", environment="staging"
+    )
+    return {why.name: why for why in explain(workspace, wish, dirty=True)}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_nothing_changed_is_reused_and_said(shop):
+    found = asked(shop)
+    assert not found["train:churn_v1"].runs
+    assert found["train:churn_v1"].because == ("nothing that it is made of has changed",)
+
+
+def test_an_edited_helper_is_named_with_its_file(shop):
+    small.edit(
+        shop / "models" / "churn.py", "LogisticRegression(C=strength)", "LogisticRegression(C=strength, tol=1e-3)"
+    )
+    why = asked(shop)["train:churn_v1"]
+    assert why.runs
+    assert why.because == ("code churn_v1: models/churn.py: fitted was edited",)
+
+
+def test_what_comes_after_waits_for_it(shop):
+    small.edit(shop / "models" / "churn.py", "fitted(X, y, 1.0)", "fitted(X, y, 0.9)")
+    found = asked(shop)
+    assert found["check-model:churn_v1"].waits == ("train:churn_v1",)
+    assert not found["assemble:churn_v1"].runs
+
+
+def test_a_threshold_is_told_from_what_to_what(shop):
+    small.edit(shop / "pyproject.toml", "floor = 0.6", "floor = 0.7")
+    assert asked(shop)["check-model:churn_v1"].because == ("thresholds floor: 0.6 → 0.7",)
+
+
+def test_data_is_told_by_its_digest(shop):
+    with (shop / "customers.csv").open("a") as file:
+        file.write("3.5,2,Bonn,0\n")
+    (said,) = asked(shop)["snapshot:customers"].because
+    assert said.startswith("source: ")
+    assert " → " in said
+
+
+def test_a_package_is_told_by_its_versions(shop, monkeypatch):
+    real = keys._version
+    monkeypatch.setattr(keys, "_version", lambda name: "99.0" if name == "scikit-learn" else real(name))
+    keys.environment.cache_clear()
+    try:
+        why = asked(shop)["train:churn_v1"]
+    finally:
+        keys.environment.cache_clear()
+    assert why.because == (f"package scikit-learn: {real('scikit-learn')} → 99.0",)
+
+
+def test_an_output_that_is_gone_is_told(shop):
+    index = Index(shop / ".mlops" / "index.db")
+    digest = index.latest("train", "churn_v1").outputs["model"]
+    index.close()
+    (shop / ".mlops" / "store" / digest[:2] / digest[2:]).unlink()
+    assert asked(shop)["train:churn_v1"].because == ("its output model is gone from the store",)
+
+
+def test_what_was_never_computed_is_told_and_nothing_is_computed(tmp_path):
+    root = small.churn(tmp_path / "shop")
+    found = asked(root)
+    assert found["snapshot:customers"].because == ("it was never computed here",)
+    assert found["train:churn_v1"].waits == ("assemble:churn_v1",)
+    assert not (root / ".mlops" / "store").exists()
+    assert not (root / ".mlops" / "mlflow.db").exists()
+
+
+def test_an_entry_of_an_older_version_is_told():
+    entry = Entry(record=Record(step="train", subject="m", key="k"))
+    assert "older version" in changes(entry, {"packages": {}, "functions": {}})[0]
+
+
+def test_the_command_names_what_runs_first(shop):
+    small.edit(shop / "models" / "churn.py", "fitted(X, y, 1.0)", "fitted(X, y, 0.9)")
+    done = small.mlops(shop, "explain", "check-model", "churn_v1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "check-model churn_v1 will run",
+        "  train:churn_v1 runs first: code churn_v1: models/churn.py: churn_v1 was edited",
+    ]
+    (why,) = json.loads(small.mlops(shop, "explain", "train", "--json").stdout)
+    assert why["runs"] is True
+    wrong = small.mlops(shop, "explain", "train", "chrun_v1")
+    assert wrong.returncode == 2
+    assert "churn_v1" in wrong.stderr
