@@ -64,7 +64,7 @@ def command(
     try:
         report, shown = _asked_for(workspace, places, expected)
     except NothingToDo:
-        if not comment or expected or not _untouched(workspace):
+        if not comment or not _untouched(workspace):
             raise
         return
     if wanted:
@@ -105,11 +105,11 @@ def _asked_for(workspace: Workspace, places: tuple[Path, ...], expected: tuple[s
 
 
 def _names(text: str) -> list[str]:
-    """One name, or those of a JSON list."""
+    """The names of a JSON list, or those that blanks separate."""
     import msgspec
 
     if not text.startswith("["):
-        return [text]
+        return text.split()
     try:
         return msgspec.json.decode(text, type=list[str])
     except msgspec.MsgspecError as error:

@@ -75,11 +75,11 @@ def merged(places: Sequence[Path], expected: Sequence[str] = ()) -> tuple[Report
     """One report of several, which jobs side by side wrote as JSON; folders are searched for `*.json`.
 
     Of records of one name the worst verdict counts. A model that is expected and that no report judges has *not run*:
-    a job that died must not be missing from the verdict. NothingToDo where there is no report at all.
+    a job that died must not be missing from the verdict. NothingToDo where there is no report at all, and none is
+    expected.
     """
-    files = [file for place in places for file in (sorted(place.rglob("*.json")) if place.is_dir() else [place])]
-    read = [_read(file) for file in files]
-    if not read:
+    read = [_read(file) for place in places for file in _files_of(place)]
+    if not read and not expected:
         where = ", ".join(map(str, places))
         raise NothingToDo(
             f"there is no report in {where}", next_step="let each job write one: `mlops run --report report.json`"
@@ -92,14 +92,21 @@ def merged(places: Sequence[Path], expected: Sequence[str] = ()) -> tuple[Report
     records |= {f"report:{name}": _missing(name) for name in expected if not _judged(records.values(), name)}
     reports = [report for report, _ in read]
     whole = Report(
-        command=reports[0].command,
+        command=reports[0].command if reports else "run",
         records=tuple(records.values()),
         releases=tuple(dict.fromkeys(name for one in reports for name in one.releases)),
         deployed={place: name for one in reports for place, name in one.deployed.items()},
-        about=reports[0].about,
+        about=reports[0].about if reports else {},
         errors=tuple(dict.fromkeys(error for one in reports for error in one.errors)),
     )
     return whole, {name: exhibit for _, shown in read for name, exhibit in shown.items()}
+
+
+def _files_of(place: Path) -> list[Path]:
+    """A file, or the reports in a folder; none in a folder that no job has made."""
+    if place.is_dir() or (not place.exists() and place.suffix != ".json"):
+        return sorted(place.rglob("*.json"))
+    return [place]
 
 
 def boxes(workspace: Workspace, report: Report, changed: Container[str] = ()) -> tuple[Box, ...]:

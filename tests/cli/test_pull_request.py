@@ -175,17 +175,21 @@ def test_a_comment_of_an_earlier_push_says_when_nothing_is_affected_any_more(api
 
 def test_a_report_that_is_missing_is_no_pass(api, job, root, capsys):
     """Promise 2, a part: what the clone cannot tell, or what a job owes, is not taken for nothing."""
-    first, _ = repository(root, capsys)
+    repository(root, capsys)
     step.begin(open_workspace(root))
     job(base="b" * 40)
     assert told(capsys, root, "--comment")[0] == 3
-    job(base=first)
-    (root / "empty").mkdir()
-    code, _, _ = told(capsys, root, "--comment", "--merge", str(root / "empty"), "--expect", "churn_v2")
-    assert (code, api.kept.statuses) == (3, [])
+    job()
+    code, _, _ = told(capsys, root, "--comment", "--verdict", "--merge", str(root / "nothing"), "--expect", "churn_v2")
+    assert (code, api.kept.statuses[0]["state"]) == (1, "failure")
+    assert "no job reported on churn_v2" in api.kept.comments[3][0]["body"]
 
 
-def test_what_is_expected_is_a_name_or_a_list_of_names(root, capsys):
+def test_what_is_expected_is_a_name_or_a_list_of_names(root, capsys, tmp_path):
+    put(tmp_path, "r.json", of_model("churn_v2", FINE))
+    for names, code in (("churn_v2", 0), ("churn_v2 fraud_v1", 1), ('["churn_v2"]', 0)):
+        here = ("--merge", str(tmp_path / "r.json"), "--expect", names, "--verdict")
+        assert told(capsys, root, str(tmp_path / "r.md"), *here)[0] == code
     assert told(capsys, root, "--expect", "churn_v2")[0] == 2
     code, _, err = told(capsys, root, "--merge", ".", "--expect", "[1]")
     assert (code, "a JSON list of names" in err) == (2, True)
