@@ -98,7 +98,8 @@ class Crews:
         workers = [worker for crew in every for worker in crew.workers]
         for worker in workers:
             _signal(worker, signal.SIGTERM)
-        until = time.monotonic() + _GRACE + float(self._posting.variables.get(DRAIN_VARIABLE) or 0)
+        drain = {**os.environ, **self._posting.variables}.get(DRAIN_VARIABLE)
+        until = time.monotonic() + _GRACE + float(drain or 0)
         for worker in workers:
             with suppress(subprocess.TimeoutExpired):
                 worker.wait(max(0.0, until - time.monotonic()))
