@@ -46,7 +46,18 @@ PRODUCTS = [file for file in sorted((ROOT / ".github/workflows").glob("*.yml")) 
 NO_COMMAND_OF_ITS_OWN = {"pipeline": "it composes the others", "attest": "GitHub signs, not we"}
 """Product workflows that are not called as a command, and why."""
 
-JUDGING = ("check-features", "check-data", "train", "check-model", "package", "check-service", "deploy", "rollback")
+JUDGING = (
+    "check-features",
+    "check-data",
+    "train",
+    "check-model",
+    "package",
+    "check-service",
+    "deploy",
+    "rollback",
+    "monitor",
+    "retrain",
+)
 COMMON_INPUTS = ("install", "python-version", "runner", "minutes", "tracking-uri", "state")
 
 STRUCTS = {

@@ -24,7 +24,7 @@ Values = tuple[str | float | int | bool, ...]
 
 _WELCOME = (".git", ".github", ".venv", "venv", ".idea", ".vscode", ".DS_Store")
 _WIDTH = 112
-_WORKFLOWS = ("pull-request.yml", "main.yml", "rollback.yml")
+_WORKFLOWS = ("pull-request.yml", "main.yml", "rollback.yml", "monitor.yml", "retrain.yml")
 _BESIDE = {
     "CODEOWNERS": ".github/CODEOWNERS",
     "dependabot.yml": ".github/dependabot.yml",

@@ -78,18 +78,18 @@ def look(workspace: Workspace, environment: str, family: str) -> Standing:
 
 
 def reason_of(given: str, root: Path) -> str:
-    """The reason in words: the text, or what a file says; of a report of `mlops monitor --json` what it wishes for.
+    """The reason in words: the text, or what the report of `mlops monitor --json` in a `.json` file wishes for.
 
-    UsageError where there is none.
+    No other file is read: a form may send any path, and the reason ends in a pull request. UsageError for no reason.
     """
     file = root / given
     text = given
     try:
-        there = bool(given) and file.is_file()
+        there = given.endswith(".json") and file.is_file()
     except OSError:  # a sentence may be too long for a name
         there = False
     if there:
-        text = _told(file.read_text(encoding="utf-8", errors="replace"))
+        text = _told(file)
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     if not plain:
         raise UsageError(
@@ -110,13 +110,15 @@ def environment_of(workspace: Workspace, family: str, wished: str | None) -> str
     return next(iter(known))
 
 
-def _told(text: str) -> str:
-    """What the file of a report asks for; any other file's own words."""
+def _told(file: Path) -> str:
+    """What the file of a report asks for."""
     try:
-        values = json.loads(text)
+        values = json.loads(file.read_bytes())
         return "; ".join(str(wish["reason"]) for wish in values["wishes"])
-    except (ValueError, KeyError, TypeError):
-        return text
+    except (ValueError, KeyError, TypeError, OSError):
+        raise UsageError(
+            f"{file} is no report of a monitor", next_step="write one: mlops monitor ENV --json; or say why in words"
+        ) from None
 
 
 def _made(workspace: Workspace, wanted: Wanted, work: Callable[[], Made], began: float) -> tuple[Record, Made]:

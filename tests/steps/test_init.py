@@ -68,7 +68,7 @@ class TestWhatIsWritten:
             *("models/__init__.py", "models/churn.py"),
             *("tests/features/test_customers.py", "tests/models/test_churn.py"),
             *(".actrc", ".github/CODEOWNERS", ".github/dependabot.yml", ".github/zizmor.yml"),
-            *(f".github/workflows/{name}.yml" for name in ("pull-request", "main", "rollback")),
+            *(f".github/workflows/{name}.yml" for name in ("pull-request", "main", "rollback", "monitor", "retrain")),
         }
         assert all((project.folder / name).stat().st_mode & 0o444 for name in project.files)
 
@@ -154,7 +154,7 @@ class TestGitHub:
     def test_workflows_call_the_version_that_wrote_them(self, project):
         from mlops import __version__
 
-        for name in ("pull-request", "main", "rollback"):
+        for name in ("pull-request", "main", "rollback", "monitor", "retrain"):
             text = (project.folder / f".github/workflows/{name}.yml").read_text()
             assert "mlops-ci/mlops/.github/workflows/" in text
             assert set(re.findall(r"mlops-ci/mlops/\S+@(\S+)", text)) == {f"v{__version__}"}

@@ -110,9 +110,10 @@ def test_the_ledger_tells_another_machine_what_happened_here(shop, monkeypatch):
 
 def test_a_reason_is_words_or_what_a_report_of_monitor_wishes(tmp_path):
     (tmp_path / "monitor.json").write_text(json.dumps({"wishes": [{"reason": "amount moved\nby 0.6"}]}))
-    (tmp_path / "why.txt").write_text("new terminals\n\x1b[31m")
+    (tmp_path / "why.txt").write_text("not read: a form may name any file")
     assert reason_of("monitor.json", tmp_path) == "amount moved by 0.6"
-    assert reason_of("why.txt", tmp_path) == "new terminals [31m"
+    assert reason_of("why.txt", tmp_path) == "why.txt"
+    assert reason_of("new terminals\n\x1b[31m", tmp_path) == "new terminals [31m"
     assert reason_of("$(id); `x`", tmp_path) == "$(id); `x`"
     for nothing in ("", " \n", "x.json"):
         (tmp_path / "x.json").write_text(json.dumps({"wishes": []}))

@@ -50,8 +50,19 @@ FIELDS = [
     ("rollback", "rollback", "MODEL"),
     ("deploy", "named", "ENVIRONMENT"),
     ("deploy", "named", "RELEASE"),
+    ("retrain", "retrain", "MODEL"),
+    ("retrain", "retrain", "ENVIRONMENT"),
+    ("monitor", "monitor", "ENVIRONMENT"),
 ]
-HONEST = {"ENVIRONMENT": "staging", "RELEASE": "", "MODEL": "", "REASON": "a test", "FROM": "staging", "CANARY": ""}
+HONEST = {
+    "ENVIRONMENT": "staging",
+    "RELEASE": "",
+    "MODEL": "",
+    "REASON": "a test",
+    "FROM": "staging",
+    "CANARY": "",
+    "BECAUSE": "a test",
+}
 
 
 def given(workflow: str, step: str, folder: Path, **values: str) -> list[str]:
@@ -94,6 +105,7 @@ def test_a_hostile_reason_is_a_reason(tmp_path):
     for kind, (workflow, step) in itertools.product(HOSTILE, (("rollback", "rollback"), ("deploy", "named"))):
         words = given(workflow, step, tmp_path, REASON=HOSTILE[kind])
         assert f"--reason={HOSTILE[kind]}" in words, kind
+        assert f"--because={HOSTILE[kind]}" in given("retrain", "retrain", tmp_path, BECAUSE=HOSTILE[kind]), kind
         assert not (tmp_path / "executed").exists(), kind
 
 
@@ -104,3 +116,14 @@ def test_what_a_form_leaves_out_is_the_previous_release(shop, monkeypatch, tmp_p
             main(given("rollback", "rollback", tmp_path, RELEASE=word))
         assert ended.value.code == 3, "there is none before the first"
         assert "has no release before" in capsys.readouterr().err
+
+
+def test_a_reason_that_is_a_path_is_not_read(shop, tmp_path):
+    """Promise 22: whoever fills the form in would find the file's words in a pull request."""
+    from mlops.errors import UsageError
+    from mlops.steps.retrain import reason_of
+
+    assert reason_of("/proc/self/environ", shop) == "/proc/self/environ"
+    (tmp_path / "secret.json").write_text('{"token": "t0ken"}')
+    with pytest.raises(UsageError, match="is no report of a monitor"):
+        reason_of(str(tmp_path / "secret.json"), shop)

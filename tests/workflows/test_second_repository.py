@@ -136,6 +136,33 @@ def the_button_rolls_production_back_to_what_was_live_before(second, life):
     assert "uid=" not in ran.log
 
 
+def a_schedule_looks_at_what_is_live_and_says_what_it_cannot_know(second, life):
+    """Promise 23: no row is newer than the release, so nothing tells how good it is, which is no pass."""
+    ran = second.run("schedule", "monitor.yml", {"schedule": "41 * * * *"})
+    assert ran.jobs == {"monitor"}
+    assert ran.red == [step for step in ran.red if step.startswith("monitor: mlops monitor")]
+    assert "mlops monitor: insufficient" in ran.summary
+    assert not second.api.kept.dispatches
+
+
+def a_dispatch_trains_anew_and_proposes_nothing_where_nothing_has_changed(second, life):
+    """Promise 23."""
+    wish = {"model": "tumours", "environment": "staging", "because": "`id`; the answers moved"}
+    ran = second.run("repository_dispatch", "retrain.yml", {"action": "retrain", "client_payload": wish})
+    assert (ran.code, ran.red) == (0, []), ran
+    assert released(life.merge) in ran.log
+    assert not second.api.kept.pulls
+
+
+def a_dispatch_for_a_model_that_is_none_is_refused(second, life):
+    """Promises 22 and 23."""
+    wish = {"model": "--anyway", "environment": "staging", "because": "x"}
+    ran = second.run("repository_dispatch", "retrain.yml", {"action": "retrain", "client_payload": wish})
+    assert ran.code == 1
+    assert ran.red[0].startswith("retrain: mlops retrain")
+    assert "--anyway" in ran.summary
+
+
 CLAIMS = (
     the_first_push_runs_every_step_and_is_live_in_both_environments,
     a_pull_request_is_judged_against_what_is_live_and_deploys_nothing,
@@ -146,6 +173,9 @@ CLAIMS = (
     a_pull_request_that_affects_nothing_is_a_quick_green_with_that_sentence,
     a_fork_s_pull_request_is_judged_and_writes_nothing,
     the_button_rolls_production_back_to_what_was_live_before,
+    a_schedule_looks_at_what_is_live_and_says_what_it_cannot_know,
+    a_dispatch_trains_anew_and_proposes_nothing_where_nothing_has_changed,
+    a_dispatch_for_a_model_that_is_none_is_refused,
 )
 
 
