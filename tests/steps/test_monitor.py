@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 
+from mlops import champion
 from mlops.actions import Wish
 from mlops.adapters.ledger import Ledger
 from mlops.running import run
 from mlops.serving.decisions import FOLDER, DecisionLog, Settings
-from mlops.serving.pointer import read_pointer
+from mlops.serving.metrics import Metrics
+from mlops.serving.pointer import Ack, Pointer, being_a_worker, read_pointer, write_ack
 from mlops.serving.runtime import load_release
-from mlops.steps.monitor import wanted
+from mlops.steps.monitor import health, wanted
 from mlops.steps.report import shown
+from mlops.targets.servers import Server, announced
 from mlops.verdict import Finding, Outcome, Report
 from tests import small
 
@@ -146,6 +157,26 @@ def test_what_a_service_was_asked_is_looked_at_before_the_source(shop):
     assert "moved amount by" in wish.reason
 
 
+def test_outcomes_of_a_service_s_own_answers_judge_it(shop):
+    settings = '[tool.mlops.sources.came]\npath = "came.csv"\n\n[tool.mlops.models.churn]\noutcomes = "came"\n'
+    small.edit(shop / "pyproject.toml", "[tool.mlops.models.churn]\n", settings)
+    new = later(2_000)
+    answered(shop, new)
+    names = [f"r{at - at % 500}" for at in range(len(new))]
+    came = pd.DataFrame({"request_id": names, "row": np.arange(len(new)) % 500, "left": new["left"]})
+    came.iloc[:1_800].to_csv(shop / "came.csv", index=False)
+    report = look(shop)
+    assert outcome(report, "performance") is Outcome.PASS, found(report, "performance")
+    assert found(report, "performance")[0].n == 1_800  # the rest has not come
+    assert "decisions of staging with outcomes" in found(report, "performance")[0].message
+    assert wanted(report) == ()
+
+    came.assign(left=1 - came["left"]).to_csv(shop / "came.csv", index=False)
+    turned = look(shop)
+    [wish] = wanted(turned)
+    assert "worse by more than the margin" in wish.reason
+
+
 def answered(root: Path, rows: pd.DataFrame) -> None:
     """A decision log in which the live release answered these rows, as its service writes it."""
     workspace = small.opened(root)
@@ -224,6 +255,75 @@ def test_in_actions_the_wish_is_an_output_of_the_step(shop, tmp_path):
     assert "retrain<<" in out.read_text()
     assert "\ntrue\n" in out.read_text()
     assert "worse by more than the margin" in out.read_text()
+
+
+# -- a service --------------------------------------------------------------------------------------------------------
+
+
+def served(root: Path) -> Path:
+    return root / ".mlops/environments/staging/churn"
+
+
+def looked_at(root: Path) -> dict[str, Finding]:
+    workspace = small.opened(root)
+    pointer = read_pointer(served(root))
+    assert pointer is not None
+    record = health(workspace, environment="staging", live=champion.manifest(workspace, pointer.live))
+    assert record.verdict is not None
+    return {one.check.removeprefix("monitor."): one for one in record.verdict.findings}
+
+
+def test_a_service_that_was_never_started_is_skipped_and_one_that_died_is_not(shop):
+    """PROMISES 2: a service that is gone is no service that nobody wanted."""
+    assert looked_at(shop)["ready"].outcome is Outcome.SKIPPED
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    gone = Server(pid=ended.pid, host="127.0.0.1", port=1, workers=1)
+    (served(shop) / "server.json").write_bytes(msgspec.json.encode(gone))
+    assert looked_at(shop)["ready"].outcome is Outcome.FAIL
+
+
+def test_requests_are_counted_from_the_last_look_on(shop):
+    """What failed last week is not held against today."""
+    pointer = read_pointer(served(shop))
+    assert pointer is not None
+    metrics = Metrics()
+    for status, count in ((200, 900), (500, 100)):
+        for _ in range(count):
+            metrics.count(pointer.live, status, 1, 0.001)
+    with being_served(served(shop), pointer, metrics):
+        first = looked_at(shop)
+        assert (first["workers"].outcome, first["errors"].outcome) == (Outcome.PASS, Outcome.FAIL)
+        assert first["errors"].message == "100 of 1,000 requests failed"
+        for _ in range(1_000):
+            metrics.count(pointer.live, 200, 1, 0.001)
+        second = looked_at(shop)
+    assert second["errors"].outcome is Outcome.PASS
+    assert second["errors"].message.startswith("0 of 1,000 requests failed since 20")
+
+
+@contextmanager
+def being_served(folder: Path, pointer: Pointer, metrics: Metrics) -> Iterator[None]:
+    """This process as the environment's one worker: its lock, its word, its counts over HTTP."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(metrics.text() if self.path == "/metrics" else b"{}")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    me = Server(pid=os.getpid(), host="127.0.0.1", port=server.server_port, workers=1)
+    try:
+        with announced(folder, me), being_a_worker(folder):
+            write_ack(folder, Ack(pid=os.getpid(), generation=pointer.generation, serving=pointer.live, ok=True))
+            yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 # -- what nature put into a real table ------------------------------------------------------------------------------
