@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from mlops.declare import split_version
 
@@ -13,6 +16,7 @@ MANIFEST = "manifest.json"
 BENTO = "bento"
 PAYLOAD = "bento/src/release"  # contract.json, golden.json, model.onnx or model.skops
 CONTRACT, GOLDEN = "contract.json", "golden.json"
+_ID_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,25 @@ class Event:
     seconds: float
     recorded: bool = False  # whether the ledger has it
     evidence: tuple[str, ...] = ()  # what a canary was judged by, one sentence each
+
+
+def content_digest(manifest: Mapping[str, Any]) -> str:
+    """The digest of what a release is (its manifest as JSON has it), whoever made it from whatever commit.
+
+    One that needed an override is another release than one that did not: its evidence differs for good. Keys that the
+    manifest does not have, because it is older than they are, do not count.
+    """
+    evidence: Mapping[str, str] = manifest["evidence"]
+    needed = {gate: "overridden" for gate, said in evidence.items() if said.startswith("overridden")}
+    blank: dict[str, Any] = {"release": "", "commit": "", "dirty": False, "evidence": needed}
+    blank |= {"records": {}, "champion": "", "beside": "", "packages": {}}
+    bare = {name: blank.get(name, value) for name, value in manifest.items()}
+    return hashlib.sha256(msgspec.json.encode(bare, order="sorted")).hexdigest()
+
+
+def name_of(manifest: Mapping[str, Any]) -> str:
+    """What a release of that manifest is called."""
+    return f"{manifest['model']}-{content_digest(manifest)[:_ID_DIGITS]}"
 
 
 def signature_of(folder: Path) -> Path:

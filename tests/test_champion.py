@@ -11,7 +11,7 @@ import pytest
 from mlops import champion
 from mlops.adapters.index import Index
 from mlops.errors import GateFailed
-from mlops.release import MANIFEST, PAYLOAD
+from mlops.release import MANIFEST, PAYLOAD, name_of
 from mlops.serving.integrity import read_manifest
 from mlops.steps.deploy import deploy
 from mlops.verdict import Outcome, Record
@@ -28,14 +28,15 @@ def release(released):
     return released[1].report.releases[0]
 
 
-def descend(workspace, parent, name):
-    """A release like `parent` under another name, judged against it, made of other work; live in staging."""
-    source, folder = workspace.releases / parent, workspace.releases / name
-    shutil.copytree(source, folder)
-    records = {"train:churn_v1": f"key of {name}"}
-    manifest = dataclasses.replace(read_manifest(source), release=name, champion=parent, records=records)
+def descend(workspace, parent, seed):
+    """A release like `parent` by another seed, judged against it, made of other work; live in staging."""
+    source = workspace.releases / parent
+    records, params = {"train:churn_v1": f"key of {seed}"}, {"seed": seed}
+    manifest = dataclasses.replace(read_manifest(source), champion=parent, records=records, params=params)
+    manifest = dataclasses.replace(manifest, release=name_of(msgspec.to_builtins(manifest)))
+    folder = shutil.copytree(source, workspace.releases / manifest.release)
     (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
-    deploy(workspace, environment="staging", release=name)
+    deploy(workspace, environment="staging", release=manifest.release)
     return manifest
 
 
@@ -45,7 +46,7 @@ def work(key):
 
 def test_what_is_live_in_production_comes_before_what_is_live_elsewhere(workspace, release):
     assert champion.live(workspace, "churn", "staging").release == release
-    other = descend(workspace, release, "churn_v1-000000000001").release
+    other = descend(workspace, release, 1).release
     assert champion.live(workspace, "churn", "staging").release == other
     deploy(workspace, environment="production", release=release)
     assert champion.live(workspace, "churn", "staging").release == release
@@ -64,10 +65,10 @@ def test_new_work_is_judged_against_what_is_live(workspace, release):
 
 
 def test_work_that_is_live_already_is_judged_against_what_was_before_it(workspace, release):
-    second = descend(workspace, release, "churn_v1-000000000001")
-    third = descend(workspace, second.release, "churn_v1-000000000002")
-    assert champion.against(workspace, "churn", "staging", work(f"key of {third.release}")).release == second.release
-    assert champion.against(workspace, "churn", "staging", work(f"key of {second.release}")).release == release
+    second = descend(workspace, release, 1)
+    third = descend(workspace, second.release, 2)
+    assert champion.against(workspace, "churn", "staging", work("key of 2")).release == second.release
+    assert champion.against(workspace, "churn", "staging", work("key of 1")).release == release
     assert champion.against(workspace, "churn", "staging", work("new")).release == third.release
 
 
@@ -103,7 +104,7 @@ def test_work_without_a_key_is_nobodys_work(workspace, release):
 
 
 def test_a_circle_of_champions_ends(workspace, release):
-    second = descend(workspace, release, "churn_v1-000000000001")
+    second = descend(workspace, release, 1)
     file = workspace.releases / release / MANIFEST
     manifest = dataclasses.replace(read_manifest(file.parent), champion=second.release)
     file.write_bytes(msgspec.json.encode(manifest))

@@ -8,7 +8,7 @@ import msgspec
 
 from mlops.adapters.files import tree
 from mlops.errors import DeploymentFailed, OutsideError
-from mlops.release import MANIFEST, Manifest
+from mlops.release import MANIFEST, Manifest, name_of
 
 _NEXT = "restore the folder from a copy, or make the release again: `mlops run`"
 
@@ -32,8 +32,18 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify(folder: Path) -> Manifest:
-    """The manifest of a whole release; NotWhole naming the files that were changed, added or removed."""
+    """The manifest of a whole release; NotWhole naming the files that were changed, added or removed.
+
+    The name is made of what the manifest says, so a changed manifest is told too; but for who made it from which commit
+    and by which evidence, which only a signature covers.
+    """
     manifest = read_manifest(folder)
+    wanted = name_of(msgspec.json.decode((folder / MANIFEST).read_bytes()))
+    if manifest.release != wanted:
+        raise NotWhole(
+            f"the release {manifest.release} is not whole: {MANIFEST} was changed, its content is that of {wanted}",
+            next_step=_NEXT,
+        )
     try:
         found = tree(folder)
     except OutsideError as error:

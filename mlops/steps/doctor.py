@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -245,4 +246,33 @@ def _free(host: str, port: int) -> bool:
 
 
 _MACHINE = (_python, _packages, _deepchecks, _git, _disk)
-_PROJECT = (_sources, _models, _tests, _ledger, _ports, _workflows, _github_settings)
+
+
+def _signing(workspace: Workspace) -> Iterator[Line]:
+    """Whether signatures can be verified here, and whether releases are signed here; nothing where none are wanted."""
+    settings = workspace.config.signing
+    if settings.method == "none":
+        return
+    environments = workspace.config.environments.items()
+    demanded = ", ".join(name for name, one in environments if one.require_signature) or "nobody"
+    if find_spec("model_signing") is None:
+        yield Line(
+            health="fail",
+            what="signing",
+            found=f"model-signing is not installed; {demanded} demands signatures",
+            fix="pip install 'mlops[signing]'",
+        )
+    elif settings.public_key and not (workspace.root / settings.public_key).is_file():
+        yield Line(
+            health="fail",
+            what="signing",
+            found=f"there is no {settings.public_key}, which verifies signatures",
+            fix="commit the public key, or name its file in [tool.mlops.signing]",
+        )
+    else:
+        with_key = "here too" if os.environ.get(settings.key_env) else f"where {settings.key_env} is set"
+        how = with_key if settings.method == "key" else "where a job has an identity"
+        yield Line(health="ok", what="signing", found=f"{demanded} demands signatures; releases are signed {how}")
+
+
+_PROJECT = (_sources, _models, _tests, _ledger, _signing, _ports, _workflows, _github_settings)

@@ -23,7 +23,6 @@ from mlops.verdict import Record
 from mlops.workspace import Workspace
 
 VERSION = 1
-_ID_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +134,7 @@ def _placed(workspace: Workspace, manifest: Manifest, work: Work) -> Manifest:
     listing: dict[str, str] = workspace.objects.get_json(digest)
     within = {f"{layout.BENTO}/{name}": content for name, content in listing.items()}
     manifest = dataclasses.replace(manifest, files=within)
-    manifest = dataclasses.replace(manifest, release=f"{manifest.model}-{_content(manifest)[:_ID_DIGITS]}")
+    manifest = dataclasses.replace(manifest, release=layout.name_of(msgspec.to_builtins(manifest)))
     folder = layout.folder(workspace.releases, manifest.release)
     if is_whole(folder):
         return _saved_since(folder, read_manifest(folder), work)
@@ -157,23 +156,3 @@ def _saved_since(folder: Path, manifest: Manifest, work: Work) -> Manifest:
 
 def _written(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"))
-
-
-def _content(manifest: Manifest) -> str:
-    """The digest of what a release is, whoever made it from whatever commit.
-
-    One that needed an override is another release than one that did not: its evidence differs for good.
-    """
-    needed = {gate: "overridden" for gate, said in manifest.evidence.items() if said.startswith("overridden")}
-    bare = dataclasses.replace(
-        manifest,
-        release="",
-        commit="",
-        dirty=False,
-        evidence=needed,
-        records={},
-        champion="",
-        beside="",
-        packages={},
-    )
-    return files.digest_bytes(msgspec.json.encode(bare, order="sorted"))

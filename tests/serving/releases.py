@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -16,9 +17,9 @@ import pandas as pd
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from mlops.adapters import onnx
-from mlops.adapters.files import digest_bytes, tree
+from mlops.adapters.files import tree
 from mlops.contract import Column, Computed, Contract, Field, Stored
-from mlops.release import BENTO, CONTRACT, GOLDEN, MANIFEST, PAYLOAD, Manifest
+from mlops.release import BENTO, CONTRACT, GOLDEN, MANIFEST, PAYLOAD, Manifest, name_of
 from mlops.serving.packages import REQUIREMENTS
 from mlops.serving.runtime import LoadedRelease
 from mlops.stores.online import publish
@@ -102,12 +103,12 @@ def make_release(
 def seal(releases: Path, staging: Path, model: str) -> str:
     """Write the manifest of what is in `staging`, and give the folder its name."""
     files = tree(staging)
-    name = f"{model}-{digest_bytes(msgspec.json.encode(files))[:12]}"
     manifest = Manifest(
-        release=name, model=model, form="onnx", task="binary", metric="roc_auc", commit="c", dirty=False, code="c",
+        release="", model=model, form="onnx", task="binary", metric="roc_auc", commit="c", dirty=False, code="c",
         environment="e", snapshot={}, features={}, metrics={}, params={}, evidence={}, files=files,
     )  # fmt: skip
-    (staging / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    name = name_of(msgspec.to_builtins(manifest))
+    (staging / MANIFEST).write_bytes(msgspec.json.encode(dataclasses.replace(manifest, release=name)))
     shutil.rmtree(releases / name, ignore_errors=True)
     staging.rename(releases / name)
     return name

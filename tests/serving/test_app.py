@@ -114,6 +114,22 @@ def test_with_a_token_every_route_demands_it(host, path):
     assert call(guarded, method, path, body, headers=[(b"authorization", b"Bearer secret")])[0] == 200
 
 
+def test_the_token_is_compared_in_constant_time(host, monkeypatch):
+    """Promise 19: whole, by the function made for it, however early it differs."""
+    compared = []
+
+    def compare(given, wanted):
+        compared.append((given, wanted))
+        return given == wanted
+
+    monkeypatch.setattr("mlops.serving.app.hmac.compare_digest", compare)
+    guarded = Front(inner, host=host, token="secret")
+    tried = [b"", b"x", b"Bearer secre", b"Bearer secret", b"Bearer secretive", b"bearer secret"]
+    told = [call(guarded, "GET", "/contract", headers=[(b"authorization", one)])[0] for one in tried]
+    assert told == [401, 401, 401, 200, 401, 401]
+    assert compared == [(one, b"Bearer secret") for one in tried]
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_probes_need_no_token(host, path):
     """Promise 19."""

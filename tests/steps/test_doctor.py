@@ -142,6 +142,21 @@ def test_a_ledger_that_does_not_answer_fails_without_telling_the_password(projec
     assert "MLFLOW_TRACKING_URI" in line.fix
 
 
+def test_a_public_key_that_is_missing_is_named_before_a_deployment_fails(project, monkeypatch):
+    with (project / "pyproject.toml").open("a") as file:
+        file.write("\n[tool.mlops.environments.guarded]\nrequire_signature = true\n")
+        file.write('[tool.mlops.signing]\nmethod = "key"\npublic_key = "release.pub"\n')
+    line = look(project, "signing")
+    assert (line.health, "release.pub" in line.found) == ("fail", True)
+    (project / "release.pub").touch()
+    monkeypatch.delenv("MLOPS_SIGNING_KEY", raising=False)
+    assert look(project, "signing").found.endswith("where MLOPS_SIGNING_KEY is set")
+    monkeypatch.setenv("MLOPS_SIGNING_KEY", "release.key")
+    assert look(project, "signing").found == "guarded demands signatures; releases are signed here too"
+    monkeypatch.setattr("mlops.steps.doctor.find_spec", lambda _: None)
+    assert "mlops[signing]" in look(project, "signing").fix
+
+
 def test_a_database_without_its_variable_fails(project, monkeypatch):
     monkeypatch.delenv("MLOPS_SQL_URL", raising=False)
     text = (project / "pyproject.toml").read_text().replace('path = "sales.csv"', 'query = "select 1"')

@@ -135,11 +135,14 @@ def test_a_release_that_fails_its_self_check_never_answers(project, names, url):
     """Promise 9: its manifest is in order, so only the workers can tell."""
     rollback(project, environment="staging", to=names[0])
     bad = make_release(project.releases, contract("fraud_v4"), factor=2.0, broken=True)
+    pointer = project.environments / "staging" / "fraud" / "pointer.json"
+    before = pointer.read_bytes()
     with Steady(url) as load, pytest.raises(Exception, match="golden request") as caught:
         deploy(project, environment="staging", release=bad)
     assert caught.value.exit_code == 5
     assert load.failures == []
     assert set(load.answers) <= {names[0]}
+    assert pointer.read_bytes() == before
     assert status(project, environment="staging").facts["families"][0]["standing"]["live"] == names[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import http.server
 import json
 import os
@@ -11,7 +10,6 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,7 +18,7 @@ from mlops.adapters.files import tree
 from mlops.adapters.signing import Key, sign_by_key
 from mlops.config import Signing
 from mlops.errors import ConfigError, DeploymentFailed, OutsideError, RollbackFailed, UsageError
-from mlops.release import MANIFEST, PAYLOAD, Manifest, signature_of
+from mlops.release import MANIFEST, PAYLOAD, signature_of
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import read_pointer
 from mlops.serving.runtime import load_release
@@ -32,7 +30,7 @@ from mlops.steps.sign import sign
 from mlops.steps.state import export, take
 from mlops.workspace import Workspace, open_workspace
 from tests import small
-from tests.serving.releases import contract, make_project, make_release
+from tests.serving.releases import contract, make_project, make_release, seal
 
 BY_KEY = """
 [tool.mlops.environments.guarded]
@@ -155,18 +153,32 @@ def test_another_release_s_signature_is_refused(project):
 
 
 def test_a_release_that_was_sealed_anew_is_whole_but_not_as_it_was_signed(project):
-    """Promise 10: who can write the manifest too is stopped by the signature."""
+    """Promise 10: who can write the manifest too, and rename the folder, is stopped by the signature."""
     first, _ = names(project)
     sign(project, release=first)
-    folder = project.releases / first
-    golden = folder / PAYLOAD / "golden.json"
+    staging = project.releases / ".staging"
+    shutil.copytree(project.releases / first, staging)
+    (staging / MANIFEST).unlink()
+    golden = staging / PAYLOAD / "golden.json"
     golden.write_bytes(golden.read_bytes() + b"\n")
-    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    files = tree(folder)
-    del files[MANIFEST]
-    (folder / MANIFEST).write_bytes(msgspec.json.encode(dataclasses.replace(manifest, files=files)))
-    assert verify(folder).release == first
-    refused(project, first, "golden.json|Hash mismatch")
+    forged = seal(project.releases, staging, "fraud_v1")
+    shutil.copyfile(signature_of(project.releases / first), signature_of(project.releases / forged))
+    assert verify(project.releases / forged).release == forged
+    refused(project, forged, r"golden.json|Hash mismatch|mismatch for")
+
+
+def test_no_flipped_byte_of_a_signed_manifest_goes_live(project):
+    """Promise 10: also where it says from which commit a release was made, which its name does not hold."""
+    first, _ = names(project)
+    sign(project, release=first)
+    file = project.releases / first / MANIFEST
+    content = file.read_bytes()
+    commit = content.index(b'"commit":"') + len(b'"commit":"')
+    for place in (0, commit, *range(7, len(content), len(content) // 20), len(content) - 1):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        refused(project, first, r"not whole|is refused|there is no release|cannot be read|holds the release")
+    file.write_bytes(content)
+    assert deploy(project, environment="guarded", release=first).facts["changed"]
 
 
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
