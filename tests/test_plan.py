@@ -214,6 +214,7 @@ def test_settings_that_could_not_be_read_before_affect_every_model(repository):
         ("tests/conftest.py", {"churn_v1", "growth_v1", "plain_v1"}),
         ("tests/other/test_site.py", set()),
         ("reviews/labels-churn_v1.csv", {"churn_v1"}),
+        ("models/churn.retrain.toml", {"churn_v1"}),
         (".github/workflows/main.yml", set()),
     ],
 )

@@ -59,9 +59,24 @@ def command(
     told = Told(as_json, files)
     report, errors = _looked(workspace, environment, model, told)
     wishes = wanted(report)
-    asked = [_request(workspace, wish) for wish in wishes] if requests else []
+    asked, refused = _requested(workspace, wishes) if requests else ([], [])
+    errors = (*errors, *refused)  # a request that fails must not take the report along
     _tell(workspace, report, errors, wishes, told, asked)
     leave(report, errors)
+
+
+def _requested(workspace: Workspace, wishes: tuple[Wanted, ...]) -> tuple[list[str], list[MlopsError]]:
+    """What was said to each wish, and the errors of those that could not be told."""
+    from mlops.errors import MlopsError
+
+    said: list[str] = []
+    failed: list[MlopsError] = []
+    for wish in wishes:
+        try:
+            said.append(_request(workspace, wish))
+        except MlopsError as error:
+            failed.append(error)
+    return said, failed
 
 
 def _request(workspace: Workspace, wish: Wanted) -> str:

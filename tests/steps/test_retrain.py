@@ -176,8 +176,13 @@ def test_monitor_asks_github_for_a_retrain_once(shop, github, tmp_path):
     pd.concat(both).to_csv(shop / "customers.csv", index=False)
     variables = github.environment(tmp_path, "schedule", {}, GITHUB_WORKSPACE=str(shop))
     variables.setdefault("GITHUB_TOKEN", "t")
+    github.fail("POST", "/dispatches$", 403, {"message": "Resource not accessible by integration"}, times=1)
+    refused = small.mlops(shop, "monitor", "staging", "--request-retrain", **variables)
+    assert "worse by more than the margin" in refused.stdout  # the report is not lost with the request
+    assert "contents: write" in refused.stderr
     small.mlops(shop, "monitor", "staging", "--request-retrain", **variables)
-    (asked,) = github.asked("POST", "/dispatches")
+    *_, asked = github.asked("POST", "/dispatches")
+    sent = len(github.asked("POST", "/dispatches"))
     assert asked.body["event_type"] == "retrain"
     payload = asked.body["client_payload"]
     assert (payload["model"], payload["environment"]) == ("churn", "staging")
@@ -185,4 +190,4 @@ def test_monitor_asks_github_for_a_retrain_once(shop, github, tmp_path):
     retrain(small.opened(shop), WANTED, lambda: (report(), ()))
     ended = small.mlops(shop, "monitor", "staging", "--request-retrain", **variables)
     assert "no retrain of churn was asked for: the last one ended at" in ended.stdout
-    assert len(github.asked("POST", "/dispatches")) == 1
+    assert len(github.asked("POST", "/dispatches")) == sent
