@@ -14,7 +14,7 @@ run: .venv/ready .venv/gates  ## set everything up, and take the example's two m
 	$(BIN)/mlops run fraud_v1 fraud_v2
 
 # Tests that boot servers and measure them share the machine with others; only failed tests (exit code 1) are asked again.
-test: .venv/ready .venv/gates .venv/feast/ready .venv/act .venv/actionlint  ## set everything up, and run the tests; PYTEST="-k word" for some of them
+test: .venv/ready .venv/gates .venv/feast/ready .venv/team/ready .venv/act .venv/actionlint  ## set everything up, and run the tests; PYTEST="-k word" for some of them
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cache-clear $(PYTEST) \
 		|| { test $$? -eq 1 && echo "asking what failed again, alone" && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
@@ -35,6 +35,8 @@ lock: .venv/ready  ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra feast --group dev --group feast --universal --generate-hashes \
 		--no-emit-index-url --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" \
 		--output-file requirements-feast.lock
+	$(BIN)/uv pip compile --group team --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--upgrade --quiet --custom-compile-command "make lock" --output-file requirements-team.lock
 
 schema: .venv/ready  ## write the JSON schema of [tool.mlops] for editors anew
 	$(BIN)/python -c 'import json, mlops.config as c; print(json.dumps(c.pyproject_schema(), indent=2))' > mlops/config.schema.json
@@ -57,6 +59,12 @@ clean:  ## remove what was made here, the environment included
 	test -x .venv/feast/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv/feast
 	$(BIN)/uv pip install --python .venv/feast/bin/python --quiet --compile-bytecode --require-hashes -r requirements-feast.lock
 	$(BIN)/uv pip install --python .venv/feast/bin/python --quiet --no-deps --editable .
+	touch $@
+
+# What speaks to S3 holds python-dateutil back, so the servers of a team's ledger, which tests start, have an environment too.
+.venv/team/ready: .venv/ready requirements-team.lock
+	test -x .venv/team/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv/team
+	$(BIN)/uv pip install --python .venv/team/bin/python --quiet --compile-bytecode --require-hashes -r requirements-team.lock
 	touch $@
 
 # deepchecks needs older libraries than ours, so it lives in an environment of its own (docs/decisions.md).

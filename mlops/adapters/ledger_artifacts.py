@@ -32,15 +32,16 @@ class ProxyPlace:
     def __init__(self, session: requests.Session, server: str, root: str) -> None:
         self.url = f"{server}/{_API}/{root}"
         self._session, self._api, self._root = session, f"{server}/{_API}", root
+        self._tls = _tls()
 
     def read(self, name: str) -> bytes | None:
         """The bytes of that name, or None."""
-        answer = self._session.get(self._address(name), timeout=_SECONDS)
+        answer = self._session.get(self._address(name), timeout=_SECONDS, **self._tls)
         return bytes(answer.content) if self._there(answer, name) else None
 
     def fetch(self, name: str, target: Path) -> bool:
         """Write the bytes of that name to a file; whether there are any."""
-        with self._session.get(self._address(name), timeout=_SECONDS, stream=True) as answer:
+        with self._session.get(self._address(name), timeout=_SECONDS, stream=True, **self._tls) as answer:
             if not self._there(answer, name):
                 return False
             with files.disk_errors(target), target.open("wb") as file:
@@ -51,18 +52,18 @@ class ProxyPlace:
     def has(self, name: str) -> bool:
         """Whether there are bytes of that name: each lies in a folder of its own, so that the listing is short."""
         path = PurePosixPath(self._root, name)
-        answer = self._session.get(self._api, params={"path": str(path.parent)}, timeout=_SECONDS)
+        answer = self._session.get(self._api, params={"path": str(path.parent)}, timeout=_SECONDS, **self._tls)
         answer.raise_for_status()
         return any(PurePosixPath(file["path"]).name == path.name for file in answer.json().get("files", []))
 
     def write(self, name: str, content: bytes | Path) -> None:
         """Put bytes there by one request."""
         if isinstance(content, bytes):
-            self._session.put(self._address(name), data=content, timeout=_SECONDS).raise_for_status()
+            self._session.put(self._address(name), data=content, timeout=_SECONDS, **self._tls).raise_for_status()
             return
         with content.open("rb") as file:
             data: Any = file if content.stat().st_size else b""
-            self._session.put(self._address(name), data=data, timeout=_SECONDS).raise_for_status()
+            self._session.put(self._address(name), data=data, timeout=_SECONDS, **self._tls).raise_for_status()
 
     def _there(self, answer: requests.Response, name: str) -> bool:
         """Whether the answer holds the bytes. Of a name that it lacks the server says 404, or 500 with some stores."""
@@ -85,12 +86,14 @@ def place(ledger: str, project: str, elsewhere: Callable[[str], Place], folder: 
     session, server = _session(), ledger.rstrip("/")
     experiments = f"{server}/api/2.0/mlflow/experiments"
     asked = {"experiment_name": project}
-    answer = session.get(f"{experiments}/get-by-name", params=asked, timeout=_SECONDS)
+    answer = session.get(f"{experiments}/get-by-name", params=asked, timeout=_SECONDS, **_tls())
     if answer.status_code == 404:
         if trust.fork():
             return None
-        session.post(f"{experiments}/create", json={"name": project}, timeout=_SECONDS)  # somebody may be quicker
-        answer = session.get(f"{experiments}/get-by-name", params=asked, timeout=_SECONDS)
+        session.post(
+            f"{experiments}/create", json={"name": project}, timeout=_SECONDS, **_tls()
+        )  # somebody may be quicker
+        answer = session.get(f"{experiments}/get-by-name", params=asked, timeout=_SECONDS, **_tls())
     answer.raise_for_status()
     location = urlsplit(str(answer.json()["experiment"]["artifact_location"]))
     if location.scheme == _SCHEME:
@@ -99,7 +102,7 @@ def place(ledger: str, project: str, elsewhere: Callable[[str], Place], folder: 
 
 
 def _session() -> requests.Session:
-    """With the credentials and certificates that MLflow's own client takes, from the same variables."""
+    """With the credentials that MLflow's own client takes, from the same variables."""
     import requests
 
     session = requests.Session()
@@ -108,10 +111,16 @@ def _session() -> requests.Session:
         session.auth = (user, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
     elif token:
         session.headers["Authorization"] = f"Bearer {token}"
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
-        session.verify = False
-    elif certificates := os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
-        session.verify = certificates
-    if own := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
-        session.cert = own
     return session
+
+
+def _tls() -> dict[str, Any]:
+    """How the server is believed, for each request: what a session says of it gives way to REQUESTS_CA_BUNDLE."""
+    found: dict[str, Any] = {}
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
+        found["verify"] = False
+    elif certificates := os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
+        found["verify"] = certificates
+    if own := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
+        found["cert"] = own
+    return found
