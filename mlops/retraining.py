@@ -1,8 +1,9 @@
 """Whether a family may be trained anew for a reason, by what has happened before: computed from events, edited by none.
 
 A retrain is two events of the environment whose live release it is to follow, with the action `retrain`: one when it
-begins (outcome `begun`), one when it ends (`done`, `failed: …`). They lie with that environment's history, travel with
-it, and reach the ledger as deployments do; where a team shares a ledger, those of other machines are read from there.
+begins (outcome `begun`), one when it ends (`done`, `failed: …`). They lie with that environment's history, and reach
+the ledger as deployments do; where a team shares a ledger, those of other machines are read from there. Else they
+travel with what was computed, and lie beside the environments: whoever trains does not say what is live there.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from mlops.config import Retrain
 from mlops.declare import duration
 from mlops.release import Event
+from mlops.targets import history
+from mlops.workspace import Workspace
 
 ACTION = "retrain"
 BEGUN, DONE, FAILED = "begun", "done", "failed"
+_HANDED_ON = "retrains"
 
 Say = Literal["go", "running", "resting", "a person"]
 
@@ -38,6 +43,40 @@ class Attempt:
     who: str
     ended: datetime | None = None
     outcome: str = ""
+
+
+def known(workspace: Workspace, environment: str, family: str) -> list[Event]:
+    """The events of a family in an environment that this machine has: its own, and those that were handed on to it."""
+    own = history.read(workspace.environments / environment / family)
+    return [*own, *history.read(_handed_on(workspace, environment, family))]
+
+
+def all_known(workspace: Workspace) -> list[Event]:
+    """Every retrain that this machine knows of, each once."""
+    places = {
+        (folder.parent.name, folder.name)
+        for root in (workspace.environments, workspace.home / _HANDED_ON)
+        for folder in root.glob("*/*")
+        if (folder / history.EVENTS).is_file()
+    }
+    return [event for place in sorted(places) for event in _distinct(known(workspace, *place))]
+
+
+def take(workspace: Workspace, events: Iterable[Event]) -> int:
+    """Keep what another machine tells of retrains; gives how many of it was new. None of it says what is live."""
+    new = 0
+    for event in _distinct(events):
+        names = (event.environment, event.family)
+        if event.environment not in workspace.config.environments or not event.family.isidentifier():
+            continue  # it is none of this project's, or leads out of the folder
+        if _identity(event) not in {_identity(one) for one in known(workspace, *names) if one.action == ACTION}:
+            history.append(_handed_on(workspace, *names), event)
+            new += 1
+    return new
+
+
+def _handed_on(workspace: Workspace, environment: str, family: str) -> Path:
+    return workspace.home / _HANDED_ON / environment / family
 
 
 def standing(events: Iterable[Event], settings: Retrain, *, now: datetime, me: str = "") -> Standing:
@@ -82,7 +121,11 @@ def attempts(events: Iterable[Event]) -> list[Attempt]:
 def _distinct(events: Iterable[Event]) -> list[Event]:
     """Retrains alone, each once, wherever they were read from."""
     mine = [event for event in events if event.action == ACTION]
-    return list({(event.at, event.who, event.outcome): event for event in mine}.values())
+    return list({_identity(event): event for event in mine}.values())
+
+
+def _identity(event: Event) -> tuple[str, str, str]:
+    return event.at, event.who, event.outcome
 
 
 def _open(attempt: Attempt, who: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mlops.cli import in_actions
 from mlops.cli.deployments import deploying
 from mlops.cli.group import SUMMARIES
 from mlops.cli.moves import show, tell_the_ledger
@@ -16,6 +18,7 @@ from mlops.cli.trials import DURATION, SHARE, Resumed, Tried, planned, watch
 if TYPE_CHECKING:
     from mlops.declare import FeatureView
     from mlops.release import Manifest
+    from mlops.steps.deploy import Plan
     from mlops.workspace import Workspace
 
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("release", required=False)
 @click.option("--from", "source", default="staging", show_default=True, help="Without RELEASE: what is live there.")
 @click.option("--model", "family", default=None, help="Which family, where there are several.")
+@click.option("--all", "every", is_flag=True, help="Without RELEASE: of every family that is live there.")
 @click.option("--canary", "share", type=SHARE, default=None, metavar="SHARE", help="Try it on this share first: 10%.")
 @click.option("--shadow", is_flag=True, help="Ask it what the live release is asked, and answer nobody.")
 @click.option("--for", "duration", type=DURATION, default=None, help="How long it is watched.  [default: 10m]")
@@ -39,8 +43,9 @@ def command(
     release: str | None,
     source: str,
     family: str | None,
+    every: bool,  # noqa: FBT001 - click passes flags so
     share: float | None,
-    shadow: bool,  # noqa: FBT001 - click passes flags so
+    shadow: bool,  # noqa: FBT001
     duration: float | None,
     requests: int | None,
     resume: bool,  # noqa: FBT001 - click passes flags so
@@ -62,21 +67,62 @@ def command(
       mlops deploy production
       mlops deploy production fraud_v2-3f9c1a --reason "passed the review"
       mlops deploy production --canary 10% --for 10m
+      mlops deploy production --all
       mlops deploy production --dry-run
     """
+    workspace = opened(root)
+    _demand_sense(release, share, shadow=shadow, resume=resume, watched=bool(duration or requests))
+    if every:
+        _demand_all(release, family, resume=resume, as_json=as_json)
+    if resume:
+        watch(workspace, environment, Resumed(family, duration), as_json=as_json)
+        return
+    plan = planned(share, duration, requests) if share is not None or shadow else None
+    asked = _Asked(environment, plan, reason, dry_run=dry_run, allow_dirty=allow_dirty, as_json=as_json)
+    if every:
+        _each(workspace, asked, _all_live_in(root, source))
+        return
+    _deploy(workspace, asked, release or _live_in(root, source, family))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be done with a release; `plan` where it is tried first."""
+
+    environment: str
+    plan: Plan | None
+    reason: str
+    dry_run: bool
+    allow_dirty: bool
+    as_json: bool
+
+
+def _each(workspace: Workspace, asked: _Asked, names: tuple[str, ...]) -> None:
+    """Deploy them one after the other; one that is refused keeps no other back, and the first error is raised."""
+    from mlops.errors import MlopsError
+
+    errors: list[MlopsError] = []
+    for name in names:
+        try:
+            _deploy(workspace, asked, name)
+        except MlopsError as error:
+            errors.append(error)
+    for refused in errors[1:]:
+        in_actions.tell_error(refused)
+        click.echo(f"error: {refused.message}\n  next: {refused.next_step}", err=True)
+    if errors:
+        raise errors[0]
+
+
+def _deploy(workspace: Workspace, asked: _Asked, name: str) -> None:
     from mlops.adapters.index import Index
     from mlops.publishing import publish_features
     from mlops.steps.deploy import deploy, preview
     from mlops.unsaved import reason as told
 
-    workspace = opened(root)
-    _demand_sense(release, share, shadow=shadow, resume=resume, watched=bool(duration or requests))
-    if resume:
-        watch(workspace, environment, Resumed(family, duration), as_json=as_json)
-        return
-    name = release or _live_in(root, source, family)
-    reason = told(workspace, environment, name, reason, allowed=allow_dirty)
-    if dry_run:
+    environment = asked.environment
+    reason = told(workspace, environment, name, asked.reason, allowed=asked.allow_dirty)
+    if asked.dry_run:
         click.echo(preview(workspace, environment=environment, release=name, reason=reason))
         return
     index = Index(workspace.home / "index.db")
@@ -85,21 +131,20 @@ def command(
     def prepare(manifest: Manifest, online: Path) -> None:
         left.update(publish_features(workspace, index, manifest, online, build=lambda views: compute(workspace, views)))
 
-    if share is not None or shadow:
-        plan = planned(share, duration, requests)
-        trial = Tried(name, plan, reason, prepare)
-        if shadow:  # it answers nobody, so nothing is deployed
-            watch(workspace, environment, trial, as_json=as_json)
+    if asked.plan is not None:
+        trial = Tried(name, asked.plan, reason, prepare)
+        if asked.plan.kind == "shadow":  # it answers nobody, so nothing is deployed
+            watch(workspace, environment, trial, as_json=asked.as_json)
             return
         with deploying(workspace, environment, _whole(workspace, name), reason) as ended:
-            watch(workspace, environment, trial, as_json=as_json, ended=ended)
+            watch(workspace, environment, trial, as_json=asked.as_json, ended=ended)
         return
     with deploying(workspace, environment, _whole(workspace, name), reason) as ended:
         record = deploy(workspace, environment=environment, release=name, reason=reason, prepare=prepare)
         ended(record)
     for sentence in record.facts.get("mended", ()):
         click.echo(f"note: {sentence}", err=True)
-    show(record, as_json=as_json)
+    show(record, as_json=asked.as_json)
     for view, fault in left.items():
         click.echo(f"note: {view} {fault} and stays as it is online", err=True)
     tell_the_ledger(workspace, environment)
@@ -115,6 +160,20 @@ def _demand_sense(release: str | None, share: float | None, *, shadow: bool, res
         raise UsageError("--resume goes on with what was begun", next_step="leave RELEASE, --canary and --shadow out")
     if watched and share is None and not (shadow or resume):
         raise UsageError("--for and --requests say how long a canary is watched", next_step="add --canary 10%")
+
+
+def _demand_all(release: str | None, family: str | None, *, resume: bool, as_json: bool) -> None:
+    """UsageError for options that say which one, or want one answer."""
+    from mlops.errors import UsageError
+
+    if release or family or resume:
+        raise UsageError(
+            "--all takes what is live of every family", next_step="leave RELEASE, --model and --resume out"
+        )
+    if as_json:
+        raise UsageError(
+            "--json tells of one deployment", next_step="deploy one family after the other: --model FAMILY"
+        )
 
 
 def _whole(workspace: Workspace, name: str) -> str:
@@ -137,12 +196,28 @@ def compute(workspace: Workspace, views: tuple[FeatureView, ...]) -> None:
 
 
 def _live_in(root: Path, environment: str, family: str | None) -> str:
-    from mlops.errors import NothingToDo
+    from mlops.errors import NothingToDo, UsageError
     from mlops.targets import chosen
 
     target = chosen.target(opened(root), environment)
-    name = chosen.family(target.families(), family, environment)
+    families = target.families()
+    if family is None and len(families) > 1:
+        raise UsageError(
+            f"{environment} has releases of {', '.join(families)}", next_step="say which: --model NAME, or --all"
+        )
+    name = chosen.family(families, family, environment)
     live = target.standing(name).live
     if live is None:
         raise NothingToDo(f"nothing is live in {environment}", next_step="name a release, or `mlops run`")
     return live
+
+
+def _all_live_in(root: Path, environment: str) -> tuple[str, ...]:
+    from mlops.errors import NothingToDo
+    from mlops.targets import chosen
+
+    target = chosen.target(opened(root), environment)
+    found = tuple(live for name in target.families() if (live := target.standing(name).live) is not None)
+    if not found:
+        raise NothingToDo(f"nothing is live in {environment}", next_step="name a release, or `mlops run`")
+    return found

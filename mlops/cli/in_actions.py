@@ -26,6 +26,9 @@ _MOST = 10
 _said: set[str] = set()
 """Errors that the summary has by now."""
 
+_moved: dict[str, bool] = {}
+"""Releases that this command has told of by now, and whether each is new where it is."""
+
 
 def here() -> bool:
     """Whether a workflow runs us."""
@@ -41,6 +44,7 @@ def guarded(*, as_json: bool) -> Iterator[None]:
     from mlops.adapters.github.runner import Log
 
     _said.clear()
+    _moved.clear()
     before = sys.stdout, sys.stderr
     out, err = Log(sys.stdout, json=as_json), Log(sys.stderr)
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
@@ -77,14 +81,15 @@ def tell(workspace: Workspace, report: Report, errors: tuple[MlopsError, ...] = 
 
 
 def tell_moved(record: Record) -> None:
-    """Append what moved to the summary, and set `release` and `changed`."""
+    """Append what moved to the summary, and set `release` (a line for each, where several moved) and `changed`."""
     if not here():
         return
     from mlops.adapters.github.runner import output, summarize
     from mlops.reports.markdown import moved
 
     summarize(moved(record))
-    output({"release": str(record.facts.get("release") or ""), "changed": _word(record.facts.get("changed"))})
+    _moved[str(record.facts.get("release") or "")] = bool(record.facts.get("changed"))
+    output({"release": "\n".join(filter(None, _moved)), "changed": _word(any(_moved.values()))})
 
 
 def tell_error(error: MlopsError) -> None:

@@ -163,7 +163,8 @@ def _handed_on(workspace: Workspace, scratch: Path) -> Iterator[tuple[str, Path]
 def _tell(what: str, facts: Mapping[str, Any]) -> None:
     new = [counted(facts["records"], "record"), counted(facts["objects"], "object")]
     new += [counted(len(facts["releases"]), "release"), *(f"environment {name}" for name in facts["environments"])]
-    nothing = not (facts["records"] or facts["objects"] or facts["releases"] or facts["environments"])
+    new += [counted(facts["retrains"], "retrain event")] * bool(facts["retrains"])
+    nothing = not any(facts[what] for what in ("records", "objects", "releases", "environments", "retrains"))
     took = "nothing new" if nothing else f"took {', '.join(new)}"
     click.echo(f"{what}, written by {facts['by']}: {took}")
     for sentence in facts["left"]:

@@ -17,6 +17,7 @@ from mlops.adapters.ledger import tracking_uri
 from mlops.config import load
 from mlops.errors import MlopsError
 from mlops.health import Health, Line
+from mlops.reports.words import counted
 from mlops.repository import of_files, of_settings
 from mlops.targets.servers import read_server
 from mlops.workspace import Workspace
@@ -176,7 +177,7 @@ def _tests(workspace: Workspace) -> Iterator[Line]:
     for place in workspace.config.tests_of("features"):
         files = list((workspace.root / place).rglob("test_*.py"))
         health: Health = "ok" if files else "fail" if workspace.catalog.views else "warn"
-        found = f"{len(files)} test files in {place}" if files else f"no test_*.py in {place}"
+        found = f"{counted(len(files), 'test file')} in {place}" if files else f"no test_*.py in {place}"
         fix = "" if files else "write one that calls each feature function with a few rows"
         yield Line(health=health, what="tests", found=found, fix=fix)
 

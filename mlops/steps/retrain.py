@@ -20,7 +20,7 @@ from mlops.adapters.lock import locked
 from mlops.errors import MlopsError, OutsideError, UsageError
 from mlops.recording import executor
 from mlops.release import Event
-from mlops.retraining import ACTION, BEGUN, DONE, FAILED, Standing, standing
+from mlops.retraining import ACTION, BEGUN, DONE, FAILED, Standing, known, standing
 from mlops.targets import chosen, history
 from mlops.verdict import Outcome, Record, Report
 
@@ -68,7 +68,7 @@ def retrain(workspace: Workspace, wanted: Wanted, work: Callable[[], Made]) -> t
 
 def look(workspace: Workspace, environment: str, family: str) -> Standing:
     """Whether a retrain may begin now, by this machine's history and by that of a ledger which a team shares."""
-    events = list(history.read(workspace.environments / environment / family))
+    events = known(workspace, environment, family)
     if os.environ.get(_SHARED):
         from mlops.adapters.ledger import Ledger
 

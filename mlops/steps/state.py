@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlops import release as layout
+from mlops import retraining
 from mlops.adapters import bundle, files, git, ledger_file, trust
 from mlops.adapters.bundle import Opened, within
 from mlops.adapters.index import Entry, Index
@@ -26,7 +27,7 @@ from mlops.errors import NothingToDo, OutsideError
 from mlops.parts.building import parts_file
 from mlops.parts.known import Known
 from mlops.recording import Push, executor
-from mlops.release import Manifest
+from mlops.release import Event, Manifest
 from mlops.serving.integrity import NotWhole, verify
 from mlops.targets import chosen
 from mlops.verdict import Outcome, Record
@@ -54,6 +55,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[tuple[str, str, str]]
     releases: list[str]
     environments: list[str]
+    retrains: list[Event] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class Taken:
     objects: int = 0
     releases: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
+    retrains: int = 0
     runs: int = 0
     left: tuple[str, ...] = field(default=())
 
@@ -118,6 +121,7 @@ def _written(
         parts=parts,
         releases=[manifest.release for manifest in manifests],
         environments=list(environments),
+        retrains=retraining.all_known(workspace),
     )
     size = bundle.write(target, msgspec.json.encode(about), members, os.environ.get(KEY, ""))
     facts = {
@@ -189,6 +193,7 @@ def _placed(workspace: Workspace, about: About, opened: Opened) -> Taken:
         objects=objects,
         releases=releases,
         environments=tuple(environments),
+        retrains=retraining.take(workspace, about.retrains),
         runs=runs,
         left=tuple(left),
     )

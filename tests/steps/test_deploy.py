@@ -8,7 +8,7 @@ from mlops.cli.trials import _failure
 from mlops.errors import DeploymentFailed, NothingToDo, UsageError
 from mlops.gates.canary import Seen, judged
 from mlops.steps.deploy import Plan, deploy, resume, try_out
-from mlops.targets import trying
+from mlops.targets import chosen, trying
 from mlops.targets.trying import Journal
 from mlops.verdict import Record, Verdict
 from mlops.workspace import open_workspace
@@ -127,3 +127,54 @@ def test_how_a_canary_ended_is_an_exit_code(outcome, code):
 
 def _verdict(findings):
     return Verdict(gate="deploy", subject="v2", findings=findings) if findings else None
+
+
+@pytest.fixture
+def two(project, name):
+    """What is live in staging, of two families."""
+    other = make_release(project.releases, contract("churn_v1", computed=False, stored=False))
+    for one in (name, other):
+        deploy(project, environment="staging", release=one)
+    return other, name
+
+
+def moved_by(project, *options):
+    return CliRunner().invoke(command, ["production", *options, "--allow-dirty", "--project", str(project.root)])
+
+
+def test_of_several_families_one_is_named_or_all_are_taken(project, two):
+    refused = moved_by(project)
+    assert isinstance(refused.exception, UsageError)
+    assert "--all" in refused.exception.next_step
+    done = moved_by(project, "--all")
+    assert done.exit_code == 0, done.output
+    target = chosen.target(project, "production")
+    assert [target.standing(family).live for family in ("churn", "fraud")] == list(two)
+
+
+def test_of_all_families_one_that_is_refused_keeps_no_other_back(project, two):
+    damaged, whole = two
+    (project.releases / damaged / "bento" / "src" / "release" / "golden.json").unlink()
+    done = moved_by(project, "--all")
+    assert isinstance(done.exception, DeploymentFailed)
+    assert damaged in done.exception.message
+    target = chosen.target(project, "production")
+    assert target.standing("fraud").live == whole
+    assert target.standing("churn").live is None
+
+
+def test_every_refusal_among_all_families_is_told(project, two):
+    for one in two:
+        (project.releases / one / "bento" / "src" / "release" / "golden.json").unlink()
+    done = moved_by(project, "--all")
+    assert isinstance(done.exception, DeploymentFailed)
+    assert two[0] in done.exception.message
+    assert two[1] in done.output
+
+
+@pytest.mark.parametrize("option", [["fraud_v1"], ["--model", "fraud"], ["--resume"], ["--json"]])
+def test_all_families_are_asked_for_alone(project, two, option):
+    refused = moved_by(project, *option, "--all")
+    assert isinstance(refused.exception, UsageError)
+    assert refused.exception.next_step
+    assert not (project.environments / "production").exists()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 
 import pytest
 
+from mlops import retraining
 from mlops.adapters import bundle
 from mlops.adapters.index import Index
 from mlops.adapters.ledger import Ledger
 from mlops.errors import NothingToDo, OutsideError, UsageError
+from mlops.release import Event
 from mlops.serving.integrity import verify
 from mlops.steps import state
+from mlops.steps.retrain import Wanted, look, retrain
 from mlops.targets import chosen
 from tests import small
 
@@ -201,3 +205,47 @@ def test_a_file_of_another_project_is_refused(released, tmp_path):
     small.edit(second / "pyproject.toml", 'name = "shop"', 'name = "bakery"')
     with pytest.raises(OutsideError, match="'shop', this is 'bakery'"):
         taken(second, tmp_path / "state.tar")
+
+
+def test_how_often_a_retrain_failed_travels_without_the_environment(tmp_path):
+    """Else each runner would begin at nought: no rest, no end, an hour after the other."""
+    first = small.churn(tmp_path / "first")
+    assert not small.go(first).errors
+    second = checkout(first, tmp_path / "second")
+    wanted = Wanted(environment="staging", family="churn", reason="drift", anyway=True)
+
+    def refused():
+        raise OutsideError("no data today", next_step="wait")
+
+    for _ in range(3):
+        with pytest.raises(OutsideError):
+            retrain(small.opened(first), wanted, refused)
+    exported(first, tmp_path / "state.tar")
+    assert taken(second, tmp_path / "state.tar")["retrains"] == 6
+    assert not (second / ".mlops/environments/staging").exists()  # so that what is live may still be taken
+    assert look(small.opened(second), "staging", "churn").say == "a person"
+    assert taken(second, tmp_path / "state.tar")["retrains"] == 0
+
+    exported(second, tmp_path / "further.tar")
+    third = checkout(first, tmp_path / "third")
+    taken(third, tmp_path / "further.tar")
+    assert look(small.opened(third), "staging", "churn").say == "a person"
+
+
+@pytest.mark.parametrize("name", ["environment", "family"])
+def test_a_retrain_that_names_another_place_is_left(tmp_path, name):
+    workspace = small.opened(small.churn(tmp_path / "shop"))
+    event = Event(
+        at="2026-01-01T00:00:00+00:00",
+        action="retrain",
+        environment="staging",
+        family="churn",
+        to="",
+        previous="",
+        who="ann",
+        reason="drift",
+        outcome="begun",
+        seconds=0.0,
+    )
+    assert retraining.take(workspace, [replace(event, **{name: "../../outside"})]) == 0
+    assert not (workspace.home / "retrains").exists()

@@ -146,6 +146,13 @@ class TestShape:
         assert len({json.dumps(job["steps"][1:SETUP]) for job in jobs}) == 1
         assert {job["steps"][0]["uses"].partition("@")[0] for job in jobs} == {"actions/checkout"}
 
+    def test_no_job_cleans_away_what_is_live_on_a_machine_of_one_s_own(self):
+        """All jobs of a runner share its checkout, and `git clean -ffdx` would take `.mlops` with the pointers."""
+        for file in PRODUCTS:
+            for step in (step for job in graph.read(file)["jobs"].values() for step in job.get("steps", ())):
+                if str(step.get("uses", "")).startswith("actions/checkout@"):
+                    assert step["with"]["clean"] is False, file.name
+
     @pytest.mark.parametrize("file", PRODUCTS, ids=names(PRODUCTS))
     def test_every_line_after_the_setup_is_one_mlops_command_that_exists(self, file):
         from click.testing import CliRunner

@@ -118,6 +118,13 @@ def test_what_a_form_leaves_out_is_the_previous_release(shop, monkeypatch, tmp_p
         assert "has no release before" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("release", "every"), [("", True), ("fraud_v2-3f9c1a", False)])
+def test_where_no_release_is_named_all_that_is_live_is_taken(tmp_path, release, every):
+    words = given("deploy", "named", tmp_path, RELEASE=release, ALL="yes" if every else "")
+    assert ("--all" in words) is every
+    assert words[-2:] == ["staging", release]
+
+
 def test_a_reason_that_is_a_path_is_not_read(shop, tmp_path):
     """Promise 22: whoever fills the form in would find the file's words in a pull request."""
     from mlops.errors import UsageError
