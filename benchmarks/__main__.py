@@ -5,7 +5,18 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("command_line", "data_gate", "features", "first_run", "materialize", "no_op", "plan", "service", "switch")
+NAMES = (
+    "command_line",
+    "data_gate",
+    "features",
+    "first_run",
+    "growing",
+    "materialize",
+    "no_op",
+    "plan",
+    "service",
+    "switch",
+)
 
 
 def main() -> None:

@@ -168,11 +168,17 @@ def _loaded_beside(manifest: Manifest) -> str:
 def _unlike(
     workspace: Workspace, champion: Manifest | None, work: Record, earlier: Callable[[Manifest], str]
 ) -> Manifest | None:
-    """The champion; where it or one that it descends from was made of this very work, the one before that."""
+    """The champion; where it or one that it descends from was made of this very work, the one before that.
+
+    Several releases in a row may be made of one table: the first of them was judged with it.
+    """
+    first = None
     for ancestor in _line(workspace, champion, earlier):
         if work.key and ancestor.records.get(work.name) == work.key:
-            return _before(workspace, earlier(ancestor))
-    return champion
+            first = ancestor
+        elif first is not None:
+            break
+    return champion if first is None else _before(workspace, earlier(first))
 
 
 def _line(workspace: Workspace, champion: Manifest | None, earlier: Callable[[Manifest], str]) -> Iterator[Manifest]:

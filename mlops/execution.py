@@ -17,11 +17,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from mlops.adapters.files import no_space
 from mlops.adapters.index import Index
 from mlops.adapters.memory import Meter
 from mlops.adapters.objects import ObjectStore, Spoilt
 from mlops.closure import listed
-from mlops.errors import Changed, GateFailed, MlopsError
+from mlops.errors import Changed, GateFailed, MlopsError, OutsideError
 from mlops.keys import environment, key_of
 from mlops.reuse import Reuse
 from mlops.verdict import Outcome, Record
@@ -298,6 +299,13 @@ def _result(task: Task, needs: Records) -> Record:
         raise GateFailed(
             f"{task.name} was ended by sys.exit({error.code!r}) in the code that it calls",
             next_step="let that code raise an exception that says what is wrong",
+        ) from error
+    except Exception as error:
+        if isinstance(error, MlopsError) or not no_space(error):
+            raise
+        where = getattr(error, "filename", None) or "what it writes"
+        raise OutsideError(
+            f"no space left: {task.name} could not write {where}", next_step="free some space, then run again"
         ) from error
 
 

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
 
 from mlops.adapters import files
 from mlops.adapters.github.event import current
@@ -115,20 +116,30 @@ class Recorder:
 
         ledger = Ledger(self.workspace.home, self.workspace.config.name)
         self._bury_killed(ledger)
-        run = ledger.begin(f"{self.push.command} {self.push.commit[:8]}".strip(), self.push.tags())
-        marker = {"run": run, "pid": os.getpid(), "ledger": ledger.uri}
-        files.write_atomically(self._marker, json.dumps(marker).encode())
+        marker = {"run": "", "token": uuid4().hex, "pid": str(os.getpid()), "ledger": ledger.uri}
+        files.write_atomically(
+            self._marker, json.dumps(marker).encode()
+        )  # before: a kill may come right after it begins
+        try:
+            name = f"{self.push.command} {self.push.commit[:8]}".strip()
+            run = ledger.begin(name, {**self.push.tags(), "mlops.token": marker["token"]})
+        except OutsideError:
+            self._marker.unlink(missing_ok=True)
+            raise
+        files.write_atomically(self._marker, json.dumps({**marker, "run": run}).encode())
         return ledger, run
 
     def _bury_killed(self, ledger: Ledger) -> None:
         """A run that was killed could not say so: the next one says it for it."""
-        for marker, run in self._killed():
+        for marker, left in self._killed():
             with contextlib.suppress(OutsideError):  # a ledger that does not know the run has nothing to mend
-                ledger.killed(run)
+                run = left["run"] or ledger.begun(left.get("token", ""))
+                if run:
+                    ledger.killed(run)
             marker.unlink(missing_ok=True)
 
-    def _killed(self) -> list[tuple[Path, str]]:
-        """Markers and ids of the runs of this ledger whose process is gone."""
+    def _killed(self) -> list[tuple[Path, dict[str, str]]]:
+        """Markers of the runs of this ledger whose process is gone, with what they say."""
         found = []
         for marker in self.workspace.home.glob("run-*.json"):
             try:
@@ -136,7 +147,7 @@ class Recorder:
             except FileNotFoundError:  # its run has ended since, or another one has buried it
                 continue
             if left["ledger"] == tracking_uri(self.workspace.home) and not _alive(int(left["pid"])):
-                found.append((marker, str(left["run"])))
+                found.append((marker, left))
         return found
 
     def _ledger(self) -> tuple[Ledger, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import threading
 
 import pytest
@@ -210,3 +213,21 @@ def test_a_verdict_is_settled_anew_each_time_it_is_used(tmp_path):
     assert [r.verdict.outcome for r in ended.records] == [Outcome.FAIL]
     assert watch.computed == ["gate", "gate"]
     index.close()
+
+
+def test_a_step_that_finds_the_disk_full_in_whatever_library_says_so_and_names_the_file(run):
+    """Promise 14."""
+
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/there/model")
+
+    def copied():
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")])
+
+    for action, said in ((full, "/there/model"), (copied, "what it writes")):
+        ended, _ = run(task("package", action=action))
+        (error,) = ended.errors
+        assert isinstance(error, OutsideError)
+        assert said in error.message
+    with pytest.raises(OSError, match="another"):
+        run(task("package", action=lambda: (_ for _ in ()).throw(OSError("another"))))

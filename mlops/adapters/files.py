@@ -111,6 +111,12 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def no_space(error: BaseException) -> bool:
+    """Whether an error of whatever library says that the disk is full: copying a folder tells it in words alone."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or os.strerror(errno.ENOSPC) in str(error)
+
+
 def sync(path: Path) -> None:
     """Flush a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _WELL = (Outcome.PASS, Outcome.OVERRIDDEN)
+_FULL = "database or disk is full"  # in SQLite's words
 _BUSY = "the ledger is being written"
 _DATABASE = "mlflow.db"
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -105,6 +106,12 @@ class Ledger:
             if error:
                 self.client.set_tag(run_id, "mlops.error", error[:_TAG_LENGTH])
             self.client.set_terminated(run_id, "FINISHED" if outcome in _WELL else "FAILED")
+
+    def begun(self, token: str) -> str:
+        """The run of a push that was begun with this token; "" where it never came to that."""
+        with self._outside():
+            found = self.client.search_runs([self.experiment], f"tags.`mlops.token` = '{token}'", max_results=1)
+        return str(found[0].info.run_id) if found and token else ""
 
     def killed(self, run_id: str) -> None:
         """Close a run whose process is gone, and those of its steps that were being written."""
@@ -299,6 +306,10 @@ class Ledger:
             raise
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
+            if _FULL in reason:
+                raise OutsideError(
+                    f"no space left for the ledger at {self.uri}", next_step="free some space, then run again"
+                ) from error
             raise OutsideError(
                 f"the ledger at {self.uri} failed: {type(error).__name__}: {reason}",
                 next_step="start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local ledger",
@@ -367,6 +378,7 @@ def _quiet_and_quick() -> None:
     }.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs with a traceback it raises too
 
 
 def _dataset(name: str, described: Mapping[str, str]) -> DatasetInput:
