@@ -31,6 +31,7 @@ from mlops.trial import (
     asker,
     judge_boot,
     judge_golden,
+    judge_load,
     judge_malformed,
     on_trial,
 )
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
 VERSION = 4
-_LOOKS = 2
-_LEVEL = 0.98
-"""Of the interval, because it is looked at twice: both looks together are wrong in less than 4 of 100 cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,15 +163,10 @@ def _beside(rival: Rival | None, place: Path) -> Iterator[Callable[[], _Champion
 def _under_load(
     trial: Trial, champion: _Champion, limits: Load
 ) -> tuple[tuple[Finding, ...], dict[str, float], Exhibit]:
-    """Looked at twice where the first look found something: a busy moment of the machine is not the model's fault."""
+    """What the load says, its figures, and a table of both services' figures."""
     why, rival = (champion, None) if isinstance(champion, str) else ("", champion)
     load = UnderLoad(trial, rival, limits, why=why)
-    for _ in range(_LOOKS):
-        load.look()
-        beside = load.beside(level=_LEVEL)
-        findings = gate.judge(load.measured, beside, limits, subject=trial.contract.model)
-        if load.measured.get("errors") or not any(finding.fired for finding in findings):
-            break
+    findings, beside = judge_load(load, limits, subject=trial.contract.model)
     ratio = beside.slower
     slower = {} if ratio is None else {"slower": ratio.value, "slower_low": ratio.low, "slower_high": ratio.high}
     theirs = {f"champion_{name}": value for name, value in (beside.figures or {}).items()}
