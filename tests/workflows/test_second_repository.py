@@ -100,6 +100,15 @@ def github_is_told_what_is_live_where(second, life):
     assert places.count("production") >= 2
 
 
+def each_model_that_was_packaged_has_its_bill_of_materials(second, life):
+    kept = sorted((second.github.artifacts / str(life.pull.number)).glob("mlops-sbom-*/*.cdx.json"))
+    (told,) = [json.loads(file.read_text(encoding="utf-8")) for file in kept]
+    assert told["bomFormat"] == "CycloneDX"
+    (model,) = [one for one in told["components"] if one["type"] == "machine-learning-model"]
+    assert kept[0].name == f"{model['name']}.cdx.json"
+    assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"], "train.yml has judged it before"
+
+
 def a_pull_request_that_affects_nothing_is_a_quick_green_with_that_sentence(second, life):
     second.branch("words")
     (second.root / "README.md").write_text("Better words.\n")
@@ -170,6 +179,7 @@ CLAIMS = (
     a_merge_computes_nothing_again_and_deploys_what_was_tested,
     the_summary_says_what_it_costs_that_state_travels_and_how_to_leave_it,
     github_is_told_what_is_live_where,
+    each_model_that_was_packaged_has_its_bill_of_materials,
     a_pull_request_that_affects_nothing_is_a_quick_green_with_that_sentence,
     a_fork_s_pull_request_is_judged_and_writes_nothing,
     the_button_rolls_production_back_to_what_was_live_before,
