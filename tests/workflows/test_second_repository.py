@@ -154,13 +154,15 @@ def a_schedule_looks_at_what_is_live_and_says_what_it_cannot_know(second, life):
     assert not second.api.kept.dispatches
 
 
-def a_dispatch_trains_anew_and_proposes_nothing_where_nothing_has_changed(second, life):
-    """Promise 23."""
+def a_dispatch_trains_anew_and_proposes_what_passes_as_a_pull_request(second, life):
+    """Promise 23: production was rolled back, so what the merge brought is a change of it again."""
     wish = {"model": "tumours", "environment": "staging", "because": "`id`; the answers moved"}
     ran = second.run("repository_dispatch", "retrain.yml", {"action": "retrain", "client_payload": wish})
     assert (ran.code, ran.red) == (0, []), ran
-    assert released(life.merge) in ran.log
-    assert not second.api.kept.pulls
+    (pull,) = second.api.kept.pulls
+    assert pull["title"] == f"Retrain tumours: {released(life.merge)}"
+    assert "the answers moved" in pull["body"]
+    assert "uid=" not in ran.log
 
 
 def a_dispatch_for_a_model_that_is_none_is_refused(second, life):
@@ -184,7 +186,7 @@ CLAIMS = (
     a_fork_s_pull_request_is_judged_and_writes_nothing,
     the_button_rolls_production_back_to_what_was_live_before,
     a_schedule_looks_at_what_is_live_and_says_what_it_cannot_know,
-    a_dispatch_trains_anew_and_proposes_nothing_where_nothing_has_changed,
+    a_dispatch_trains_anew_and_proposes_what_passes_as_a_pull_request,
     a_dispatch_for_a_model_that_is_none_is_refused,
 )
 
