@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlops.adapters.leash import leashed
 from mlops.errors import OutsideError
 
 LOOPBACK = "127.0.0.1"
@@ -57,7 +58,10 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def start(serving: Serving, *, log: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start `bentoml serve` in a process group of its own; its words go to `log`, else to this terminal."""
+    """Start `bentoml serve` in a process group of its own; its words go to `log`, else to this terminal.
+
+    It ends with this process, and with the thread that started it, even when that is killed outright.
+    """
     serving.home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bentoml", "serve", serving.target]
     command += ["--host", serving.host, "--port", str(serving.port)]
@@ -70,7 +74,7 @@ def start(serving: Serving, *, log: Path | None = None) -> subprocess.Popen[byte
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(log.open("wb")) if log is not None else None
         return subprocess.Popen(
-            command,
+            leashed(command),
             env=variables,
             cwd=serving.home,  # the folder that one stands in must not lend its modules to what is served
             stdin=subprocess.DEVNULL,

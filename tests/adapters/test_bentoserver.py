@@ -60,3 +60,25 @@ def test_what_cannot_be_served_is_told_by_its_last_lines(tmp_path):
     with bentoserver.running(serving, log=log) as server, pytest.raises(bentoserver.NotReady):
         bentoserver.wait_ready(server, serving, seconds=30)
     assert "no_such_module" in bentoserver.last_lines(log)
+
+
+def test_a_server_does_not_outlive_whoever_started_it(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "small.py").write_text("import bentoml\n\n@bentoml.service\nclass Small: ...\n")
+    starter = (
+        "import sys, time; from pathlib import Path; from mlops.adapters import bentoserver as b;"
+        "s = b.Serving(target='small:Small', port=int(sys.argv[1]), home=Path(sys.argv[2]));"
+        "p = b.start(s, log=Path(sys.argv[3])); b.wait_ready(p, s, seconds=60);"
+        "print(p.pid, flush=True); time.sleep(60)"
+    )
+    port = str(bentoserver.free_port())
+    command = [sys.executable, "-c", starter, port, str(tmp_path / "home"), str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        server = int(parent.stdout.readline())
+        assert alive(server)
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while alive(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not bentoserver.ready("127.0.0.1", int(port))
