@@ -124,7 +124,7 @@ def scene(asked: Asked, globs: Iterable[str] = (), variables: Iterable[str] = ()
 def _idle(workspace: Workspace, report: Report) -> bool:
     """Whether a run computed nothing, moved nothing and needed nobody's leave, on a machine that we can look at."""
     config = workspace.config
-    here = all(config.environments[name].target == "local" for name in report.deployed)
+    here = all(config.environments[name].target == "local" for name in report.deployed.values())
     still = all(r.reused or (r.step == "deploy" and r.facts.get("changed") is False) for r in report.records)
     return report.outcome is Outcome.PASS and not report.errors and still and here and config.store.home == "embedded"
 

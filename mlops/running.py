@@ -109,7 +109,8 @@ def _report(wish: Wish, ended: Run, push: Push, troubles: tuple[str, ...]) -> Re
     records = ended.records
     releases = tuple(str(r.facts["release"]) for r in records if r.step == "register")
     moves = [r for r in records if r.step == "deploy" and r.facts["release"]]
-    deployed = {str(r.facts["environment"]): str(r.facts["release"]) for r in moves}
+    last = {(str(r.facts["environment"]), str(r.facts["family"])): str(r.facts["release"]) for r in moves}
+    deployed = {release: environment for (environment, _), release in last.items()}
     errors = tuple(error.message for error in ended.errors)
     return Report(
         command=wish.command,

@@ -170,7 +170,7 @@ class Report:
     command: str
     records: tuple[Record, ...]
     releases: tuple[str, ...] = ()
-    deployed: Mapping[str, str] = field(default_factory=dict)
+    deployed: Mapping[str, str] = field(default_factory=dict)  # what is live by now, one of each family, and where
     about: Mapping[str, str] = field(default_factory=dict)  # of which commit, by whom, when
     errors: tuple[str, ...] = ()  # what stopped tasks, so that a report of half a run does not read like a pass
 

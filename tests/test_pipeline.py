@@ -43,7 +43,7 @@ def test_the_first_run_takes_every_step_and_ends_live(released):
     assert ran.report.outcome is Outcome.PASS, ran
     assert ran.steps == set(STEPS) - {"build-features"}, "a plain table costs no feature store"
     (release,) = ran.report.releases
-    assert ran.report.deployed == {"staging": release}
+    assert ran.report.deployed == {release: "staging"}
     assert chosen.target(small.opened(root), "staging").standing("churn").live == release
 
 
@@ -209,7 +209,7 @@ def test_a_run_does_not_bring_back_what_a_person_rolled_back(shop):
     target = chosen.target(workspace, "staging")
     assert target.standing("churn").live == first
     assert f"mlops deploy staging {second}" in again.record("deploy:churn_v2").facts["summary"]
-    assert again.report.deployed == {"staging": first}, "the report tells what is live, not what was wished"
+    assert again.report.deployed == {first: "staging"}, "the report tells what is live, not what was wished"
     deploy(workspace, environment="staging", release=second)
     assert target.standing("churn").live == second, "a person may"
 

@@ -10,15 +10,18 @@ import pytest
 from mlops import champion
 from mlops.adapters.index import Index
 from mlops.errors import DeploymentFailed, GateFailed, NothingToDo
+from mlops.execution import Run
 from mlops.pipeline import Wish
 from mlops.publishing import publish_features
+from mlops.recording import Push
 from mlops.release import Manifest
-from mlops.running import run
+from mlops.reports import text
+from mlops.running import _report, run
 from mlops.serving.integrity import read_manifest
 from mlops.steps.rollback import rollback
 from mlops.stores.online import published
 from mlops.targets import chosen
-from mlops.verdict import Outcome
+from mlops.verdict import Outcome, Record
 from tests import small
 
 
@@ -153,3 +156,15 @@ def test_a_manifest_is_not_of_this_machine(stored):
         manifest = read_manifest(root / ".mlops" / "releases" / name)
         assert isinstance(manifest, Manifest)
         assert str(root) not in (root / ".mlops" / "releases" / name / "manifest.json").read_text()
+
+
+def test_of_each_family_what_is_live_at_the_end_is_told():
+    moved = [("fraud", "fraud_v1-a"), ("churn", "churn_v1-b"), ("fraud", "fraud_v2-c"), ("stay", "")]
+    records = tuple(
+        Record(step="deploy", subject=family, facts={"environment": "staging", "family": family, "release": release})
+        for family, release in moved
+    )
+    report = _report(Wish(command="run"), Run(records), Push(command="run", commit="c", dirty=False), ())
+    assert report.deployed == {"fraud_v2-c": "staging", "churn_v1-b": "staging"}
+    lines = text.render(report).splitlines()
+    assert lines[-2:] == ["live     staging: fraud_v2-c", "live     staging: churn_v1-b"]

@@ -69,17 +69,17 @@ def command(
     aim = Aim(to, reason, allow_dirty=allow_dirty, anew=anew)
     report = judge("run", models, root=root, until=until, told=Told(as_json, files), aim=aim)
     if to and report.deployed and not as_json:
-        _what_next(root, to)
+        _what_next(root, to, tuple(report.deployed))
 
 
-def _what_next(root: Path, environment: str) -> None:
-    from mlops.cli.examples import request_line
+def _what_next(root: Path, environment: str, releases: tuple[str, ...]) -> None:
+    from mlops.cli.examples import next_lines
 
-    myself = _myself()
-    click.echo("\nnext:")
-    click.echo(f"  {myself} serve {environment}")
-    click.echo(f"  {request_line(root, environment)}")
-    click.echo(f"  {myself} rollback {environment}")
+    lines = next_lines(root, environment, releases, myself=_myself())
+    if lines:
+        click.echo("\nnext:")
+    for line in lines:
+        click.echo(f"  {line}")
 
 
 def _myself() -> str:

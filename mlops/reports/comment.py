@@ -64,10 +64,9 @@ def _verdict(report: Report, around: Around) -> Iterator[str]:
     yield " · ".join(told_of)
     for error in report.errors:
         yield f"\n**stopped:** {cell(error[:_LONG])}"
-    lives = {release: environment for environment, release in report.deployed.items()}
     for release in report.releases:
         yield f"\nRelease {code(release)}" + (
-            f"is live in {cell(lives[release])}." if release in lives else "is ready."
+            f"is live in {cell(report.deployed[release])}." if release in report.deployed else "is ready."
         )
 
 

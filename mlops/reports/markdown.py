@@ -38,8 +38,10 @@ def render(report: Report, shown: Shown | None = None) -> str:
     bullets = [text for verdict, found in fired[:_TOLD] for text in _bullet(verdict, found)]
     if len(fired) > _TOLD:
         bullets.append(f"- … and {len(fired) - _TOLD:,} more, below")
-    lives = {release: environment for environment, release in report.deployed.items()}
-    live = [f"- release `{r}`" + (f", live in {lives[r]}" if r in lives else "") for r in report.releases]
+    live = [
+        f"- release `{r}`" + (f", live in {report.deployed[r]}" if r in report.deployed else "")
+        for r in report.releases
+    ]
     text = "\n".join([*head, *bullets, *live, ""])
     sections = [*tables(shown or {}), checks(report), steps(report)]
     return joined(text, sections)

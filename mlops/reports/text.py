@@ -28,7 +28,7 @@ def render(report: Report, shown: Shown | None = None, *, width: int = 0) -> str
         lines += _told(verdict)
     for release in report.releases:
         lines.append(f"release  {release}{_quality(report, release)}")
-    for environment, release in report.deployed.items():
+    for release, environment in report.deployed.items():
         lines.append(f"live     {environment}: {release}")
     return "\n".join(folded for one in lines for folded in _folded(one, width))
 

@@ -95,7 +95,7 @@ def merged(places: Sequence[Path], expected: Sequence[str] = ()) -> tuple[Report
         command=reports[0].command if reports else "run",
         records=tuple(records.values()),
         releases=tuple(dict.fromkeys(name for one in reports for name in one.releases)),
-        deployed={place: name for one in reports for place, name in one.deployed.items()},
+        deployed={name: place for one in reports for name, place in one.deployed.items()},
         about=reports[0].about if reports else {},
         errors=tuple(dict.fromkeys(error for one in reports for error in one.errors)),
     )
@@ -128,7 +128,9 @@ def boxes(workspace: Workspace, report: Report, changed: Container[str] = ()) ->
         reads = tuple(dict.fromkeys([model.source, *(name.partition(".")[0] for name in model.features)]))
         made.append(Box(name=model.name, kind="model", reads=reads, mark="passed" if fine else "refused"))
     made += [Box(name=name, kind="release", reads=(name.rpartition("-")[0],)) for name in report.releases]
-    made += [Box(name=place, kind="environment", reads=(name,)) for place, name in report.deployed.items()]
+    for place in dict.fromkeys(report.deployed.values()):
+        held = tuple(name for name, where in report.deployed.items() if where == place)
+        made.append(Box(name=place, kind="environment", reads=held))
     return tuple(made)
 
 

@@ -31,7 +31,7 @@ def journey(tmp_path: Path) -> Callable[..., Path]:
         assert ran.code == 0, ran
         (release,) = ran.json["releases"]
         assert release.startswith(f"{name}_v1-")
-        assert ran.json["deployed"] == {"staging": release}
+        assert ran.json["deployed"] == {release: "staging"}
         with serving(project) as address:
             demand_golden_answers(project, release, address)
             (standing,) = mlops("status", "staging", "--json", cwd=project).json

@@ -42,7 +42,7 @@ def test_up_and_back_again_with_requests_in_flight(tmp_path, journey):
     with serving(project) as address, Asking(address, golden(project, first)[0]["request"]) as asking:
         ran = mlops("run", "--json", "--reason", "fewer rounds", cwd=project)
         assert ran.code == 0, ran
-        second = ran.json["deployed"]["staging"]
+        (second,) = ran.json["deployed"]
         assert second != first
         asking.until(second)
 

@@ -79,7 +79,7 @@ def report(*findings: Finding, step: str = "check-model") -> Report:
         command="run",
         records=records,
         releases=("churn_v2-aaaa",),
-        deployed={"staging": "churn_v2-aaaa"},
+        deployed={"churn_v2-aaaa": "staging"},
         about={"commit": "0123abcd", "by": "ada@lab", "at": "2026-11-21 10:00:00 UTC"},
     )
 

@@ -17,7 +17,7 @@ def test_it_holds_outcome_records_and_findings():
     first = judged["verdict"]["findings"][0]
     assert (first["check"], first["measured"], first["interval"]) == ("model.floor", 0.3125, [0.28, 0.34])
     assert first["next_step"] == "collect more rows"
-    assert whole["deployed"] == {"staging": "churn_v2-aaaa"}
+    assert whole["deployed"] == {"churn_v2-aaaa": "staging"}
 
 
 def test_only_skips_are_written_as_not_run():

@@ -208,3 +208,10 @@ def test_words_stand_out_in_light_and_dark(scheme):
         assert contrast(colours["ink"], colours[f"{tone}-soft"]) >= 4.5, tone
     for number in range(1, 7):
         assert contrast(colours[f"s{number}"], colours["card"]) >= 3, number
+
+
+def test_a_release_says_where_it_is_live_and_what_is_live_beside_it_is_named():
+    live = {"churn_v2-aaaa": "staging", "fraud_v1-bbbb": "production"}
+    text = " ".join(" ".join(Seen(render(dataclasses.replace(report(), deployed=live))).texts).split())
+    assert "Release churn_v2-aaaa , live in staging" in text
+    assert "Live in production : fraud_v1-bbbb" in text

@@ -39,7 +39,7 @@ def test_an_overridden_no_goes_on_to_build_and_deploy_and_ends_when_it_ends(rele
     done = step.override(workspace, gate="model.floor", subject="churn", until=day(3), reason="new rows on Monday")
     let_pass = small.go(refused)
     assert let_pass.report.outcome is Outcome.OVERRIDDEN, let_pass
-    assert let_pass.report.deployed["staging"] == let_pass.report.releases[0]
+    assert let_pass.report.deployed == {let_pass.report.releases[0]: "staging"}
     assert let_pass.report.releases != released[1].report.releases, "one that needed an override is another release"
     (found,) = let_pass.record("check-model:churn_v1").verdict.overridden
     assert found.override == done.facts["override"]
@@ -50,7 +50,8 @@ def test_an_overridden_no_goes_on_to_build_and_deploy_and_ends_when_it_ends(rele
     said = read_manifest(workspace.releases / release).evidence["check-model:churn_v1"]
     for part in ("overridden", "model.floor", found.override.who, day(3), "new rows on Monday"):
         assert part in said
-    assert lineage(workspace, release=release).facts["up"]["gates"]["check-model:churn_v1"] == said
+    node = lineage(workspace, subject=release).facts["graph"].nodes[f"release:{release}"]
+    assert node.facts["gates"]["check-model:churn_v1"] == said
     (family,) = status(workspace, environment="staging").facts["families"]
     assert family["overridden"] == {"check-model:churn_v1": said}
     judged = ledger(refused).client.search_runs([ledger(refused).experiment], "tags.`mlops.overridden` != ''")

@@ -143,7 +143,7 @@ def test_no_report_at_all_is_never_a_pass(tmp_path):
 
 def test_the_lineage_of_what_was_judged_goes_from_sources_to_the_place(bank):
     workspace = small.opened(bank)
-    whole = of_model("fraud_v2", FLOOR, releases=("fraud_v2-aa",), deployed={"staging": "fraud_v2-aa"})
+    whole = of_model("fraud_v2", FLOOR, releases=("fraud_v2-aa",), deployed={"fraud_v2-aa": "staging"})
     made = {box.name: box for box in step.boxes(workspace, whole, {"spend_v2"})}
     assert {name: box.reads for name, box in made.items()} == {
         "payments": (),
