@@ -11,6 +11,7 @@ NAMES = (
     "features",
     "first_run",
     "growing",
+    "ledger",
     "materialize",
     "no_op",
     "plan",

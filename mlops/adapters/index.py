@@ -28,6 +28,11 @@ create table if not exists records (
     ingredients blob not null default '{}', fork text not null default ''
 )
 """
+_SORTED = (
+    "create index if not exists newest on records (at)",
+    "create index if not exists newest_of_each on records (step, subject, at)",
+)
+"""So that no question takes longer the more records there are: a run asks for each of its steps, and touches it."""
 _NEXT = """
 create temp view next as select strftime('%Y-%m-%dT%H:%M:%fZ',
     max(julianday('now'), coalesce((select julianday(max(at)) from main.records), 0) + 1.2e-8)) as at
@@ -63,6 +68,8 @@ class Index:
             self._database.execute("pragma synchronous=normal")
             self._database.execute(_TABLE)
             self._widen()
+            for index in _SORTED:
+                self._database.execute(index)
             self._database.execute(_ALL if self.fork else _TRUSTED)
             self._database.execute(_NEXT)
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mlops.adapters.index import Index
+from mlops.adapters.index import Entry, Index
 from mlops.verdict import Finding, Outcome, Record, Verdict
 
 
@@ -84,3 +84,35 @@ def test_what_is_newer_stays_the_latest_when_the_clock_goes_back(tmp_path):
     index.touch("b" * 64)
     assert index.latest("build-features", "spend_v1").key == "b" * 64
     index.close()
+
+
+def test_ten_thousand_records_make_no_question_longer(tmp_path):
+    """Promise 30, without a clock: SQLite counts its own work, which is the same beside ten records and beside many."""
+    few, many = (_work(tmp_path / f"{count}.db", count) for count in (10, 10_000))
+    assert many.keys() == few.keys()
+    assert {name: work for name, work in many.items() if work > few[name] + 2} == {}
+
+
+def _work(path, count):
+    """Hundreds of SQLite's instructions that each question takes."""
+    index = Index(path)
+    facts = {"text": "x" * 2000}  # what a record of a real step weighs
+    index.take(Entry(record=Record(step="train", subject=f"m{i % 50}", key=f"k{i}", facts=facts)) for i in range(count))
+    spent = [0]
+    index._database.set_progress_handler(lambda: spent.__setitem__(0, spent[0] + 1), 100)
+    questions = {
+        "find": lambda: index.find("k7"),
+        "knows": lambda: index.knows(["k7"]),
+        "latest": lambda: index.latest("train", "m7"),
+        "last": lambda: index.last("train", "m7"),
+        "touch": lambda: index.touch("k7"),
+        "add": lambda: index.add(Record(step="train", subject="new", key="new")),
+        "forget": lambda: index.forget("k7"),
+    }
+    took = {}
+    for name, ask in questions.items():
+        spent[0] = 0
+        ask()
+        took[name] = spent[0]
+    index.close()
+    return took
