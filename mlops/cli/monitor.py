@@ -32,6 +32,7 @@ EVENT = "retrain"
 @click.argument("environment", shell_complete=complete_environments)
 @click.option("--model", default=None, metavar="FAMILY", help="Of one model.  [default: all that is live]")
 @click.option("--request-retrain", "requests", is_flag=True, help="Ask for the retrains that are wished: on GitHub.")
+@click.option("--allow-insufficient", "lenient", is_flag=True, help="Exit with 0 where too little is known: schedules.")
 @report_files
 @as_json
 @project
@@ -39,6 +40,7 @@ def command(
     environment: str,
     model: str | None,
     requests: bool,  # noqa: FBT001 - click passes flags so
+    lenient: bool,  # noqa: FBT001
     files: tuple[Path, ...],
     as_json: bool,  # noqa: FBT001
     root: Path,
@@ -54,6 +56,7 @@ def command(
       mlops monitor production --request-retrain
     """
     from mlops.steps.monitor import wanted
+    from mlops.verdict import Outcome
 
     workspace = opened(root)
     told = Told(as_json, files)
@@ -62,7 +65,8 @@ def command(
     asked, refused = _requested(workspace, wishes) if requests else ([], [])
     errors = (*errors, *refused)  # a request that fails must not take the report along
     _tell(workspace, report, errors, wishes, told, asked)
-    leave(report, errors)
+    if not (lenient and report.outcome is Outcome.INSUFFICIENT and not errors):
+        leave(report, errors)
 
 
 def _requested(workspace: Workspace, wishes: tuple[Wanted, ...]) -> tuple[list[str], list[MlopsError]]:

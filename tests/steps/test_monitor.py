@@ -34,7 +34,7 @@ from mlops.verdict import Finding, Outcome, Report
 from tests import small
 
 ROWS = 2_500
-BIKES = Path("/work/shared/data/bike_sharing/bike.csv")
+BIKES = Path(__file__).parents[2] / "../shared/data/bike_sharing/bike.csv"
 
 
 def look(root: Path, environment: str = "staging") -> Report:
@@ -208,6 +208,15 @@ def test_no_new_row_is_insufficient_and_says_what_would_help(shop):
     assert report.outcome is Outcome.INSUFFICIENT
     assert "has no row that churn_v1-" in found(report, "performance")[0].message
     assert found(report, "performance")[0].next_step == "wait for new rows"
+
+
+def test_a_schedule_may_take_too_little_for_no_alarm_and_nothing_else(shop):
+    asked = ("monitor", "staging", "--allow-insufficient")
+    assert small.mlops(shop, "monitor", "staging").returncode == 7
+    ended = small.mlops(shop, *asked)
+    assert (ended.returncode, "verdict: INSUFFICIENT" in ended.stdout) == (0, True), ended.stdout + ended.stderr
+    arrive(shop, later().assign(city="Atlantis").rename(columns={"visits": "visit"}))
+    assert small.mlops(shop, *asked).returncode == 1
 
 
 def test_a_release_whose_rows_are_on_another_machine_is_not_judged_by_guesses(shop):

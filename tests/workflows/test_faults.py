@@ -33,6 +33,9 @@ jobs:
   nowhere:
     uses: {OWN}/.github/workflows/rollback.yml@v{__version__}
     with: {{install: none, environment: "staging; id"}}
+  unwatched:
+    uses: {OWN}/.github/workflows/monitor.yml@v{__version__}
+    with: {{install: none, environment: nowhere}}
   silent:
     uses: {OWN}/.github/workflows/report.yml@v{__version__}
     with: {{install: none, models: '["tumours_v1"'}}
@@ -193,6 +196,10 @@ def an_environment_that_is_none_stops_rollback(planted):
     assert "uid=" not in planted.log
 
 
+def an_environment_that_is_none_stops_monitor(planted):
+    assert "nowhere" in red(planted, "unwatched", "mlops monitor")
+
+
 def models_that_are_no_list_stop_report(planted):
     assert "--expect" in red(planted, "silent", "mlops report")
 
@@ -208,6 +215,7 @@ CLAIMS = (
     a_slow_service_stops_check_service_after_packaging,
     a_release_that_is_none_stops_deploy,
     an_environment_that_is_none_stops_rollback,
+    an_environment_that_is_none_stops_monitor,
     models_that_are_no_list_stop_report,
     what_was_never_released_is_not_signed,
 )
