@@ -1,13 +1,14 @@
-"""A repository that grows to 100 models and 200 feature views, beside the same pipeline in DVC; and its memory.
+"""A repository that grows to 100 models and 200 feature views, beside the same pipeline elsewhere; and its memory.
 
-Each model reads two views of its own; all read one table. DVC's stages have the same inputs and outputs, and do next to
-nothing; their lock is written by `dvc commit`, so that its first run need not be waited for. DVC comes by uv into an
-environment of its own.
+Each model reads two views of its own; all read one table. What stands beside it is the same pipeline in DVC, Kedro and
+ZenML: its stages, nodes and steps have the same inputs and outputs, and do next to nothing. DVC's lock is written by
+`dvc commit`, so that its first run need not be waited for. Each comes by uv into an environment of its own.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import pandas as pd
 import uv
 
 from benchmarks.ratio import Ratio, alternating, process
+from benchmarks.rivals import growing_kedro, growing_zenml
 
 MANY, ROUNDS = 100, 5
 PROJECT = """
@@ -112,18 +114,25 @@ def _stage(output: str, inputs: list[str]) -> str:
 
 
 def measure() -> list[Ratio]:
-    """Medians of alternating calls; DVC's are left out, with a word, where it cannot be installed."""
+    """Medians of alternating calls; a rival's are left out, with a word, where it cannot be installed."""
     with tempfile.TemporaryDirectory(prefix="growing-") as folder:
         place = Path(folder)
         one, many = generate(place / "one", 1), generate(place / "many", MANY)
         for root in (one, many):
             _mlops(root, "train")()
         found = [_memory(one, many)]
-        rival = _installed(place / "dvc")
-        if rival is None:
-            print("  DVC cannot be installed here: it is not compared", file=sys.stderr)
-            return found
-        return [*found, *_beside(rival, many, MANY)]
+        for name, rival in (("Kedro", growing_kedro), ("ZenML", growing_zenml)):
+            home = place / name
+            python = _installed(home / "environment", name, *rival.REQUIREMENTS)
+            if python is not None:
+                root = home / "project"
+                root.mkdir()
+                shutil.copy(many / "payments.csv", root)
+                again = rival.idle(root, MANY, python)
+                idle = alternating(_mlops(many, "train"), again, rounds=3)
+                found.append(Ratio("-", f"nothing to do, {MANY} models, / {name}", *idle, 1.0))
+        python = _installed(place / "dvc", "DVC", "dvc")
+        return found if python is None else [*found, *_beside(python.with_name("dvc"), many, MANY)]
 
 
 def _beside(rival: Path, root: Path, models: int) -> list[Ratio]:
@@ -166,15 +175,17 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000)
     return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
-def _installed(folder: Path) -> Path | None:
-    """DVC's program."""
+def _installed(folder: Path, name: str, *requirements: str) -> Path | None:
+    """The Python of a new environment that has these; nothing, with a word, where they cannot be installed."""
+    python = folder / "bin" / "python"
     for command in (
-        ["venv", "-q", str(folder)],
-        ["pip", "install", "-q", "--python", str(folder / "bin" / "python"), "dvc"],
+        ["venv", "-q", "--python", sys.executable, str(folder)],
+        ["pip", "install", "-q", "--python", str(python), *requirements],
     ):
         if subprocess.run([uv.find_uv_bin(), *command], check=False).returncode:
+            print(f"  {name} cannot be installed here: it is not compared", file=sys.stderr)
             return None
-    return folder / "bin" / "dvc"
+    return python
 
 
 def _mlops(root: Path, *arguments: str) -> Callable[[], None]:

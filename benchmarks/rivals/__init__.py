@@ -1,1 +1,1 @@
-"""The servers that the service is measured beside, each as its own tutorial writes it."""
+"""What the project is measured beside: servers, each as its own tutorial writes it, and pipelines of many models."""
