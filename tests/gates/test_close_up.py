@@ -78,7 +78,8 @@ def test_a_users_check_may_ask_what_the_model_would_say(project):
     """
     judged = Judged(project, mixed(2_000))
     project.write("models/rules.py", rules)
-    project.workspace.__dict__.pop("catalog", None)
+    for read in ("catalog", "_read"):
+        project.workspace.__dict__.pop(read, None)
     record = judged.record()
     [broken] = of(record, "own.the_city_does_not_matter")
     assert broken.outcome is Outcome.FAIL

@@ -131,6 +131,15 @@ def held(folder, release):
         time.sleep(0.05)
 
 
+def taking_its_share(port, customer):
+    """A worker that has just started answers all by the live release for a moment."""
+    dealt, deadline = asked(port, [customer])[0], time.monotonic() + 30
+    while dealt.startswith("fraud_v1"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        [dealt] = asked(port, [customer])
+
+
 def asked(port, customers):
     bodies = [json.dumps({"customer_id": customer, "amount": 5.0}).encode() for customer in customers]
     answers = load.ask(f"http://127.0.0.1:{port}/predict", bodies)
@@ -159,6 +168,7 @@ def test_it_lives_through_a_restart_and_promotes_what_outcomes_show_to_be_better
         first = asked(port, range(500))
     with served(project) as port:
         held(folder, challenger)
+        taking_its_share(port, first.index(challenger))
         again = asked(port, range(500))
         assert again == first, "the same customers, also after a restart"
         assert 180 < first.count(challenger) < 320
