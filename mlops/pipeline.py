@@ -14,20 +14,9 @@ from collections.abc import Iterable
 from mlops.actions import Action, Actions, Wish
 from mlops.declare import FeatureView, Model
 from mlops.execution import Task
+from mlops.verdict import KEYED
 
-STEPS = (
-    "snapshot",
-    "check-features",
-    "check-data",
-    "build-features",
-    "assemble",
-    "train",
-    "check-model",
-    "package",
-    "check-service",
-    "register",
-    "deploy",
-)
+STEPS = (*KEYED, "deploy")
 _JUDGING = ("check-features", "check-data", "check-model", "check-service", "monitor")
 
 

@@ -10,6 +10,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+KEYED = (
+    "snapshot",
+    "check-features",
+    "check-data",
+    "build-features",
+    "assemble",
+    "train",
+    "check-model",
+    "package",
+    "check-service",
+    "register",
+)
+"""The steps that have a key: they are reused where nothing that they are made of has changed."""
+
 
 class Outcome(StrEnum):
     """How a check ended."""

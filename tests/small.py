@@ -75,9 +75,9 @@ strict: true
 """
 
 
-def customers(rows: int = 600) -> pd.DataFrame:
+def customers(rows: int = 600, *, seed: int = 3) -> pd.DataFrame:
     """A plain table: two numbers, a word, and whether the customer left."""
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {
             "amount": random.gamma(2, 30, rows).round(2),

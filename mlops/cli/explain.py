@@ -11,14 +11,14 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import as_json, complete_environments, opened, project
-from mlops.cli.stage import STEPS
+from mlops.verdict import KEYED
 
 if TYPE_CHECKING:
     from mlops.explaining import Why
 
 
 @click.command("explain", short_help=SUMMARIES["explain"])
-@click.argument("step", type=click.Choice(STEPS), required=False)
+@click.argument("step", type=click.Choice(KEYED), required=False)
 @click.argument("subject", required=False)
 @click.option(
     "--to",

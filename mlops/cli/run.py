@@ -11,7 +11,8 @@ import click
 
 from mlops.cli.group import SUMMARIES
 from mlops.cli.options import allow_dirty, as_json, complete_environments, complete_models, project, report_files, why
-from mlops.cli.stage import STEPS, Aim, Told, judge
+from mlops.cli.stage import Aim, Told, judge
+from mlops.verdict import KEYED
 
 
 @click.command("run", short_help=SUMMARIES["run"])
@@ -30,7 +31,7 @@ from mlops.cli.stage import STEPS, Aim, Told, judge
     "--no-reuse",
     multiple=True,
     metavar="STEP",
-    type=click.Choice(STEPS),
+    type=click.Choice(KEYED),
     help="Compute this step again, such as train. As often as wanted.",
 )
 @allow_dirty
@@ -65,7 +66,7 @@ def command(
     """
     until = "register" if no_deploy else "deploy"
     to = None if no_deploy else environment
-    anew = frozenset(STEPS if from_scratch else no_reuse)
+    anew = frozenset(KEYED if from_scratch else no_reuse)
     aim = Aim(to, reason, allow_dirty=allow_dirty, anew=anew)
     report = judge("run", models, root=root, until=until, told=Told(as_json, files), aim=aim)
     if to and report.deployed and not as_json:

@@ -26,20 +26,6 @@ if TYPE_CHECKING:
     from mlops.idle import Asked
     from mlops.workspace import Workspace
 
-STEPS = (
-    "snapshot",
-    "check-features",
-    "check-data",
-    "build-features",
-    "assemble",
-    "train",
-    "check-model",
-    "package",
-    "check-service",
-    "register",
-)
-"""The steps that are reused where nothing that they are made of has changed."""
-
 CODES = {
     Outcome.PASS: 0,
     Outcome.OVERRIDDEN: 0,

@@ -59,16 +59,7 @@ def outcome(report: Report, check: str) -> Outcome:
 
 def later(rows: int = 3_000) -> pd.DataFrame:
     """Customers who came after those of the release, and are like them."""
-    random = np.random.default_rng(8)
-    frame = pd.DataFrame(
-        {
-            "amount": random.gamma(2, 30, rows).round(2),
-            "visits": random.integers(0, 9, rows),
-            "city": random.choice(["Bonn", "Kiel", "Ulm"], rows),
-        }
-    )
-    frame["left"] = ((frame.amount / 60 + random.normal(0, 0.4, rows) + (frame.city == "Ulm")) > 1.3).astype(int)
-    return frame
+    return small.customers(rows, seed=8)
 
 
 def arrive(root: Path, new: pd.DataFrame) -> None:
