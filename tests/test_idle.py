@@ -176,6 +176,7 @@ def test_the_command_imports_nothing_heavy_when_nothing_has_changed(shop):
         search = small.variables(PYTHONPATH=str(Path(__file__).parents[1]))
         return subprocess.run(command, cwd=shop, env=search, capture_output=True, text=True, check=False)
 
+    time.sleep(0.15)  # the copy was written only now, and is not believed
     first, second = run(), run()
     assert "CODE 0 HEAVY ['mlops.actions'" in first.stdout, first.stderr
     assert "CODE 0 HEAVY []" in second.stdout, second.stderr

@@ -225,7 +225,7 @@ class FollowingHost(Host):
     def _follow(self, pointer: Pointer) -> None:
         """Serve what the pointer names, or say why not and go on serving the old one."""
         self._followed = pointer
-        given_up = self._trying.give_up(pointer)
+        given_up = self._trying.turn(pointer)
         self._warm |= {one.release: one for one in given_up}
         other = self._lacking(pointer.live)
         if other:  # and no acknowledgement: who waits for this generation waits for the other workers

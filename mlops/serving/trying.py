@@ -73,14 +73,18 @@ class Trying:
         """Count how one request ended."""
         self._tally.of(release.release).note(status, seconds, finite=finite)
 
-    def give_up(self, pointer: Pointer) -> list[LoadedRelease]:
-        """Let go at once of what the pointer does not name any more; gives what was loaded, for it may be live now."""
+    def turn(self, pointer: Pointer) -> list[LoadedRelease]:
+        """Let go at once of what the pointer does not name any more, and deal requests as it says from now on.
+
+        Gives what was let go, for it may be live now.
+        """
         wanted = _wanted(pointer)
         if pointer.canary is None or pointer.canary.trial != self._order.trial:
             self.canary = None
         if pointer.shadow is None or pointer.shadow.trial != self._shadow_order.trial:
             self._drop_shadow()
         self.refused = {}
+        self._deal(pointer.canary)
         return [self._loaded.pop(name) for name in list(self._loaded) if name not in wanted]
 
     async def follow(self, pointer: Pointer) -> bool:
@@ -116,13 +120,15 @@ class Trying:
             )
         return release
 
-    def _put_on_trial(self, pointer: Pointer) -> None:
-        order = pointer.canary
+    def _deal(self, order: Tried | None) -> None:
         if order is not None:
             if order.trial != self._order.trial:
                 self._tally = Tally()
             self._order = order
             self.canary = self._loaded.get(order.release)
+
+    def _put_on_trial(self, pointer: Pointer) -> None:
+        self._deal(pointer.canary)
         shadow = pointer.shadow
         if shadow is not None and shadow.release in self._loaded and self._shadow is None:
             asked = self._loaded[shadow.release]

@@ -132,7 +132,10 @@ def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str
 
 
 def ask(target: LocalTarget, journal: Journal, *, seconds: float) -> Journal | None:
-    """Give the canary its share for so long, or longer when asked again; None when somebody has ended the trial."""
+    """Give the canary its share for so long, or longer when asked again; None when somebody has ended the trial.
+
+    The first time, workers have been waited for: from then on requests are dealt out.
+    """
     family = target.folder / journal.family
     with environment_lock(target.folder):
         pointer = read_pointer(family)
@@ -141,8 +144,11 @@ def ask(target: LocalTarget, journal: Journal, *, seconds: float) -> Journal | N
         asked = Tried(release=journal.release, trial=journal.trial, share=journal.share, until=time.time() + seconds)
         asking = with_(journal, held="")
         keep(family, asking)
-        write_pointer(family, _pointing(pointer, journal, asked))
-        return asking
+        new = _pointing(pointer, journal, asked)
+        write_pointer(family, new)
+    if pointer.canary is not None and pointer.canary.share <= 0.0:
+        _await_followed(family, new)  # not under the lock: a rollback need not wait
+    return asking
 
 
 def hold(target: LocalTarget, journal: Journal, why: str, evidence: tuple[str, ...]) -> None:
@@ -299,6 +305,10 @@ def _pointing(pointer: Pointer, journal: Journal, tried: Tried | None) -> Pointe
 def _point(folder: Path, pointer: Pointer) -> None:
     """Write the pointer, and wait a while until every worker has followed: whoever ends a trial wants it ended."""
     write_pointer(folder, pointer)
+    _await_followed(folder, pointer)
+
+
+def _await_followed(folder: Path, pointer: Pointer) -> None:
     deadline = time.monotonic() + _FOLLOW_SECONDS
     while time.monotonic() < deadline and any(ack.generation < pointer.generation for ack in read_acks(folder)):
         time.sleep(_LOOK_EVERY)
