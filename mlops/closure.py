@@ -27,6 +27,7 @@ _SELF = "§"  # what stands for a definition's own name in its meaning
 
 
 _LISTED: dict[str, dict[str, str]] = {}
+_OUTSIDE: dict[str, frozenset[str]] = {}
 
 
 @dataclass
@@ -34,6 +35,7 @@ class _Walk:
     root: Path
     seen: dict[tuple[str, str], str] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
     found: dict[tuple[str, str], Definition] = field(default_factory=dict)
     meanings: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -87,6 +89,14 @@ def listed(digest: str) -> dict[str, str]:
     return dict(_LISTED.get(digest, {}))
 
 
+def outside(digest: str) -> frozenset[str]:
+    """The top-level modules from elsewhere that a closure of that digest reads: what is installed, or Python's own.
+
+    Of closures that this process has looked at.
+    """
+    return _OUTSIDE.get(digest, frozenset())
+
+
 def code_files(declared: Declared, root: Path) -> tuple[str, ...]:
     """The repository's files that hold the closure, relative to the root, with their packages' `__init__`."""
     walk = _Walk(root)
@@ -127,6 +137,21 @@ def imported_files(paths: Iterable[Path], root: Path) -> tuple[str, ...]:
     return tuple(sorted(path.relative_to(root).as_posix() for path in found))
 
 
+def syntax_digest(path: Path) -> str:
+    """The sha256 over all that a Python file says, without comments, formatting and docstrings."""
+    try:
+        body = syntax.parse(path.read_text(encoding="utf-8")).body
+    except (SyntaxError, UnicodeDecodeError):  # pytest says so when it reads it
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256("".join(_canonical(node) for node in body if not _is_text(node)).encode()).hexdigest()
+
+
+def imported_outside(paths: Iterable[Path], root: Path) -> frozenset[str]:
+    """The top-level modules that these files import, except what they import of the repository."""
+    names = {name.partition(".")[0] for path in paths if path.suffix == ".py" for name in _imported_modules(path, root)}
+    return frozenset(name for name in names if name != _OURS and not _is_module(name, root))
+
+
 def _imported_modules(path: Path, root: Path) -> set[str]:
     """What a file may import, by dotted name, with the packages above; in `from a import b`, b may be a module too."""
     try:
@@ -160,13 +185,17 @@ def module_of(name: str, root: Path, folders: Iterable[str]) -> str | None:
 def _digest(walk: _Walk) -> str:
     text = "\n".join(f"{module}.{name}={code}" for (module, name), code in sorted(walk.seen.items()))
     digest = hashlib.sha256(text.encode()).hexdigest()
+    _OUTSIDE[digest] = frozenset(walk.outside)
     _LISTED[digest] = {f"{d.file}: {d.name}": hashlib.sha256(d.code.encode()).hexdigest() for d in walk.found.values()}
     return digest
 
 
 def _visit(walk: _Walk, module: str, name: str) -> None:
     path = _file_of(module, walk.root)
-    if path is None or (module, name) in walk.seen:
+    if path is None:
+        _read_outside(walk, module)
+        return
+    if (module, name) in walk.seen:
         return
     here = _read(path, module)
     walk.files.add(path.relative_to(walk.root).as_posix())
@@ -194,11 +223,20 @@ def _visit(walk: _Walk, module: str, name: str) -> None:
             _visit(walk, *target)
         if chain[0] not in local:
             _visit(walk, module, chain[0])
+        elif target is None:
+            _read_outside(walk, local[chain[0]][0])
+
+
+def _read_outside(walk: _Walk, module: str) -> None:
+    top = module.partition(".")[0]
+    if top != _OURS and not _is_module(top, walk.root):
+        walk.outside.add(top)
 
 
 def _follow_import(walk: _Walk, target: tuple[str, str]) -> None:
     module, name = target
     if not name:
+        _read_outside(walk, module)
         return
     if _file_of(f"{module}.{name}", walk.root):  # a module: what is used of it is visited where it is used
         return

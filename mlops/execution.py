@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -23,7 +23,7 @@ from mlops.adapters.memory import Meter
 from mlops.adapters.objects import ObjectStore, Spoilt
 from mlops.closure import listed
 from mlops.errors import Changed, GateFailed, MlopsError, OutsideError
-from mlops.keys import environment, key_of
+from mlops.keys import environment, key_of, texts
 from mlops.reuse import Reuse
 from mlops.verdict import Outcome, Record
 
@@ -255,19 +255,10 @@ def passes(record: Record) -> bool:
 
 def detailed(task: Task, made_of: Mapping[str, Any]) -> dict[str, Any]:
     """What a key is made of, as it is kept beside its record: with packages, and code function by function."""
-    functions = {digest: found for digest in _digests(made_of) if (found := listed(digest))}
-    return {**made_of, "version": task.version, "packages": environment(task.step), "functions": functions}
-
-
-def _digests(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _digests(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _digests(inner)
+    functions = {digest: found for digest in texts(made_of) if (found := listed(digest))}
+    rest = {name: value for name, value in made_of.items() if name != "uses"}
+    packages = {**environment(task.step), **made_of.get("uses", {})}
+    return {**rest, "version": task.version, "packages": packages, "functions": functions}
 
 
 def key_for(task: Task, made_of: Mapping[str, Any] | None) -> str:

@@ -15,12 +15,20 @@ from typing import Any
 import msgspec
 
 from mlops.adapters import files
-from mlops.closure import code_digest, code_files, function_digest, imported_files
+from mlops.closure import (
+    code_digest,
+    code_files,
+    function_digest,
+    imported_files,
+    imported_outside,
+    outside,
+    syntax_digest,
+)
 from mlops.config import ModelSettings, Source
 from mlops.declare import CheckOn, Declared, FeatureView, Model
 from mlops.discover import Catalog
 from mlops.errors import Changed
-from mlops.keys import key_of
+from mlops.keys import key_of, texts, versions
 from mlops.verdict import Finding, Record
 from mlops.workspace import Workspace
 
@@ -54,7 +62,7 @@ def origin(source: Source, root: Path) -> str:
     module, _, name = (source.function or "").partition(":")
     code = function_digest(module, name, root) if name else ""
     settings = msgspec.structs.replace(source, max_age="0s", schema=None)
-    return key_of("source", {"settings": msgspec.to_builtins(settings), "code": code})
+    return key_of("source", _with_packages({"settings": msgspec.to_builtins(settings), "code": code}))
 
 
 def tested(
@@ -65,15 +73,16 @@ def tested(
     And what retained releases have against an edit, but not which releases these are: a deployment tests nothing anew.
     """
     declared = [*catalog.views.values(), *catalog.on_demands.values()]
-    return {
+    made_of = {
         "code": code(workspace, declared),
         "declared": [declaration(one) for one in declared],
         "models": [[m.source, m.timestamp, m.label, str(m.label_delay)] for m in catalog.models.values()],
-        "tests": _tests(workspace),
+        **_tests(workspace, "features"),
         "checks": _own(workspace, "features"),
         "pinned": [msgspec.to_builtins(found) for found in pinned],
         **outputs(*snapshots),
     }
+    return _with_packages(made_of, workspace, tests="features")
 
 
 def source_judged(workspace: Workspace, source: str, snapshot: Record, models: Iterable[Model]) -> Ingredients:
@@ -83,7 +92,7 @@ def source_judged(workspace: Workspace, source: str, snapshot: Record, models: I
     """
     asked = tuple(models)
     first = [[m.label, str(m.task), str(m.timestamp), sorted(m.ignore)] for m in asked[:1]]
-    return {
+    made_of = {
         **outputs(snapshot),
         "schema": digest_of(workspace.root / schema_file(workspace, source)),
         "labels": sorted({model.label for model in asked}),
@@ -91,22 +100,25 @@ def source_judged(workspace: Workspace, source: str, snapshot: Record, models: I
         **_judging(workspace),
         **_own_tests(workspace, "data"),
     }
+    return _with_packages(made_of, workspace, tests="data")
 
 
 def table_judged(workspace: Workspace, model: Model, assembled: Record, champion: str) -> Ingredients:
     """check-data of a model's table, and the champion's, whose training data it is compared with."""
-    return {**outputs(assembled), "model": declaration(model), "champion": champion, **_judging(workspace)}
+    return _with_packages(
+        {**outputs(assembled), "model": declaration(model), "champion": champion, **_judging(workspace)}
+    )
 
 
 def built(workspace: Workspace, view: FeatureView, snapshot: Record) -> Ingredients:
     """build-features: the view's code and its source."""
-    return {**outputs(snapshot), "code": code(workspace, [view]), "declared": declaration(view)}
+    return _with_packages({**outputs(snapshot), "code": code(workspace, [view]), "declared": declaration(view)})
 
 
 def joined(workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings) -> Ingredients:
     """assemble: the tables, the on-demand code, how rows are split, the labels that people corrected."""
     views, computed = workspace.catalog.pinned(model)
-    return {
+    made_of = {
         **outputs(*records),
         "views": [declaration(view) for view in views],
         "computed": code(workspace, computed),
@@ -115,13 +127,14 @@ def joined(workspace: Workspace, model: Model, records: Iterable[Record], settin
         "review": digest_of(workspace.root / review_file(model)),
         **_home(workspace),
     }
+    return _with_packages(made_of)
 
 
 def fitted(workspace: Workspace, model: Model, assembled: Record, settings: ModelSettings) -> Ingredients:
     """train: the table, the function, its parameters and the budget of the search."""
     together = workspace.config.engine.trials_at_once
     at_once = [together] if settings.trials and together > 1 else []
-    return {
+    made_of = {
         **outputs(assembled),
         "code": code(workspace, [model]),
         "params": {"declared": model.params, "settings": settings.params, "search": model.search},
@@ -130,16 +143,20 @@ def fitted(workspace: Workspace, model: Model, assembled: Record, settings: Mode
         "severity": dict(workspace.config.severity),
         "trusted": sorted(workspace.config.package.trusted),
     }
+    return _with_packages(made_of)
 
 
 def judged(
     workspace: Workspace, model: Model, records: Iterable[Record], settings: ModelSettings, champion: str
 ) -> Ingredients:
-    """check-model: the model, its table, the thresholds and the champion."""
+    """check-model: the model, its table, the thresholds and the champion.
+
+    And the packages of the model's code: an estimator that another version of them loads may answer otherwise.
+    """
     names = ("floor", "margin", "calibration", "evidence", "folds", "repeats", "fairness")
     thresholds = {name: msgspec.to_builtins(getattr(settings, name)) for name in names}
     declared = declaration(model)
-    return {
+    made_of = {
         **outputs(*records),
         "thresholds": thresholds,
         "model": declared,
@@ -148,11 +165,13 @@ def judged(
         **_judging(workspace),
         **_own_tests(workspace, "model", workspace.catalog.pinned(model)[1]),
     }
+    return _with_packages(made_of, workspace, tests="model", more=code(workspace, [model]))
 
 
 def packaged(workspace: Workspace, model: Model, records: Iterable[Record], sources: Iterable[str]) -> Ingredients:
     """package: the model, its table, the bento's settings, and all code that travels in the bento."""
-    return {
+    views, computed = workspace.catalog.pinned(model)
+    made_of = {
         **outputs(*records),
         "settings": msgspec.to_builtins(workspace.config.package),
         "bentofile": digest_of(workspace.root / "bentofile.yaml"),
@@ -160,11 +179,12 @@ def packaged(workspace: Workspace, model: Model, records: Iterable[Record], sour
         "framework": framework(),
         "model": model.name,
     }
+    return _with_packages(made_of, more=code(workspace, [model, *views, *computed]))
 
 
 def booted(workspace: Workspace, records: Iterable[Record], champion: str) -> Ingredients:
     """check-service: the bento, what it learnt from, the load, the champion, the home whose online store is tried."""
-    return {
+    made_of = {
         **outputs(*records),
         "champion": champion,
         "load": msgspec.to_builtins(workspace.config.load),
@@ -173,6 +193,7 @@ def booted(workspace: Workspace, records: Iterable[Record], champion: str) -> In
         **_home(workspace),
         **_own_tests(workspace, "service"),
     }
+    return _with_packages(made_of, workspace, tests="service")
 
 
 def travelling(workspace: Workspace, model: Model) -> tuple[str, ...]:
@@ -234,24 +255,50 @@ def _own(workspace: Workspace, on: CheckOn) -> dict[str, str]:
 
 
 def _own_tests(workspace: Workspace, on: CheckOn, computed: Iterable[Declared] = ()) -> Ingredients:
-    """The project's own tests that a gate runs: all in their folders, what they import, pytest's settings.
+    """The project's own tests that a gate runs, the code that `predict` computes anew, the names that a mark may name.
 
-    And the code that `predict` computes anew, and the names by which a test may be marked. Nothing without a folder.
+    Nothing without a folder.
     """
-    root, catalog = workspace.root, workspace.catalog
-    places = [root / folder for folder in workspace.config.tests_of(on) if (root / folder).exists()]
-    if not places:
+    tests, catalog = _tests(workspace, on), workspace.catalog
+    if not tests:
         return {}
-    found = {path for place in places for path in ([place] if place.is_file() else place.rglob("*"))}
-    found |= {parent / "conftest.py" for place in places for parent in place.parents if parent.is_relative_to(root)}
-    inside = sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
-    names = {*(path.relative_to(root).as_posix() for path in inside), *imported_files(inside, root)}
     return {
-        "tests": {name: digest_of(root / name) for name in sorted(names)},
-        "pytest": [_pytest_table(root), *(digest_of(root / name) for name in ("pytest.ini", "tox.ini", "setup.cfg"))],
+        **tests,
         "computed": code(workspace, computed),
         "marks": [*sorted(catalog.models), *sorted({one.source for one in _readers(catalog)})],
     }
+
+
+def _tests(workspace: Workspace, on: CheckOn) -> Ingredients:
+    """All files in the folders of a gate's tests, what they import, pytest's settings; nothing without a folder."""
+    root, inside = workspace.root, _inside(workspace, on)
+    if not inside:
+        return {}
+    own = {path.relative_to(root).as_posix(): digest_of(path) for path in inside}
+    imported = {name: syntax_digest(root / name) for name in imported_files(inside, root) if name not in own}
+    settings = [_pytest_table(root), *(digest_of(root / name) for name in ("pytest.ini", "tox.ini", "setup.cfg"))]
+    return {"tests": own, "imported": imported, "pytest": settings}
+
+
+def _inside(workspace: Workspace, on: CheckOn) -> list[Path]:
+    """The files of a gate's tests, with what pytest reads above them."""
+    root = workspace.root
+    places = [root / folder for folder in workspace.config.tests_of(on) if (root / folder).exists()]
+    found = {path for place in places for path in ([place] if place.is_file() else place.rglob("*"))}
+    found |= {parent / "conftest.py" for place in places for parent in place.parents if parent.is_relative_to(root)}
+    return sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _with_packages(
+    made_of: Ingredients, workspace: Workspace | None = None, *, tests: CheckOn | None = None, more: Any = None
+) -> Ingredients:
+    """The ingredients with the installed packages that their code, a gate's tests, and the code in `more` import."""
+    modules = {module for digest in texts([made_of, more]) for module in outside(digest)}
+    if workspace is not None and tests is not None:
+        inside = _inside(workspace, tests)
+        files_read = [*inside, *(workspace.root / name for name in imported_files(inside, workspace.root))]
+        modules |= imported_outside(files_read, workspace.root)
+    return {**made_of, "uses": versions(modules)}
 
 
 def _readers(catalog: Catalog) -> list[Model | FeatureView]:
@@ -263,13 +310,3 @@ def _pytest_table(root: Path) -> Ingredients:
     table = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     settings: Ingredients = table.get("tool", {}).get("pytest", {})
     return settings
-
-
-def _tests(workspace: Workspace) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for folder in workspace.config.tests_of("features"):
-        place = workspace.root / folder
-        paths = [place] if place.is_file() else sorted(place.rglob("*.py"))
-        found |= {path.relative_to(workspace.root).as_posix(): digest_of(path) for path in paths}
-    conftest = workspace.root / "tests" / "conftest.py"
-    return {**found, "conftest": digest_of(conftest)}

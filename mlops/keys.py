@@ -9,9 +9,10 @@ import hashlib
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,7 +28,10 @@ _RELEVANT = {
     "package": ("bentoml", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "skops"),
     "check-service": ("bentoml", "onnxruntime", "numpy"),
 }
-"""The packages whose versions can change a step's result."""
+"""The packages whose versions can change a step's result, whatever the user's code is."""
+
+_CALLED = {"sklearn": "scikit-learn"}
+"""A distribution that every project has, and that is called otherwise than its module."""
 
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -39,11 +43,47 @@ def key_of(step: str, ingredients: Mapping[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic", enc_hook=str)).hexdigest()
 
 
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value, however deep: among them the digests that ingredients are made of."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from texts(inner)
+
+
 @cache
 def environment(step: str) -> dict[str, str]:
     """Versions of the packages that matter to a step; missing ones are named as such."""
     packages = {name: _version(name) for name in _RELEVANT.get(step, ())}
     return {**packages, "python": _PYTHON} if packages else {}
+
+
+def versions(modules: Iterable[str]) -> dict[str, str]:
+    """The installed distributions that these top-level modules come from, with their versions; not Python's own."""
+    named = {name for module in modules if module not in sys.stdlib_module_names for name in _distributions(module)}
+    return {name: _version(name) for name in sorted(named)}
+
+
+@cache
+def _distributions(module: str) -> tuple[str, ...]:
+    """The distributions that a module comes from; none where it was not installed as one."""
+    likely = _CALLED.get(module, module)
+    try:
+        found = metadata.distribution(likely)
+    except metadata.PackageNotFoundError:
+        return _provided().get(module, ())
+    inside = [Path(str(found.locate_file(name))) for name in (module, f"{module}.py")]
+    return (_canonical(likely),) if any(path.exists() for path in inside) else _provided().get(module, ())
+
+
+@cache
+def _provided() -> dict[str, tuple[str, ...]]:
+    """Every installed module's distributions: a quarter of a second, so only where a name does not say it."""
+    return {module: tuple(map(_canonical, names)) for module, names in metadata.packages_distributions().items()}
 
 
 def environment_lock() -> dict[str, str]:

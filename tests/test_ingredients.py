@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import sys
 import time
 
 import msgspec
@@ -58,7 +60,9 @@ def root(tmp_path):
         root,
         {
             "features/shop.py": FEATURES,
-            "tests/features/test_shop.py": TESTS,
+            "tests/features/test_shop.py": f"from tests.amounts import AMOUNT\n{TESTS}",
+            "tests/features/amounts.csv": "1\n",
+            "tests/amounts.py": "AMOUNT = 1\n",
             **OWN_TESTS,
             "tests/limits.py": "LIMIT = 1\n",
         },
@@ -105,6 +109,9 @@ EDITS = [
     ("tests/model/test_model.py", "True", "not False", {"check-model"}),
     ("tests/service/test_service.py", "True", "not False", {"check-service"}),
     ("tests/limits.py", "1", "2", {"check-data", "check-model", "check-service"}),
+    ("tests/amounts.py", "1", "2", {"check-features"}),
+    ("tests/amounts.py", "AMOUNT = 1", "# euros\nAMOUNT = 1", set()),
+    ("tests/features/amounts.csv", "1", "2", {"check-features"}),
     ("features/customers.schema.yaml", "strict: true", "strict: false", {"check-data"}),
     ("pyproject.toml", "floor = 0.6", "floor = 0.7", {"check-model"}),
     ("pyproject.toml", "margin = 0.2", "margin = 0.1", {"check-model"}),
@@ -127,6 +134,82 @@ def test_a_change_reaches_the_keys_of_the_steps_that_read_it_and_no_other(root, 
     small.edit(root / file, old, new)
     after = made(root)
     assert {step for step in before if before[step] != after[step]} == affected
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs a package, in a version; gives what does so."""
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def install(version):
+        for left in (tmp_path / "site").glob("far_away-*"):
+            shutil.rmtree(left)
+        about = f"far_away-{version}.dist-info"
+        small.write(
+            tmp_path / "site",
+            {
+                "faraway/__init__.py": "def same(x):\n    return x\n",
+                f"{about}/METADATA": f"Metadata-Version: 2.1\nName: far-away\nVersion: {version}\n",
+                f"{about}/RECORD": "faraway/__init__.py,,\n",
+            },
+        )
+        for known in (keys._distributions, keys._provided):
+            known.cache_clear()
+
+    install("1.0")
+    yield install
+    for known in (keys._distributions, keys._provided):
+        known.cache_clear()
+    sys.modules.pop("faraway", None)
+
+
+FROM_AWAY = "from faraway import same\n"
+PLACES = [
+    ("features/shop.py", "customers * FACTOR", "same(customers)", FEATURES_ON | {"check-model"}),
+    ("features/shop.py", "amount / mean", "same(amount)", ON_DEMAND_ON),
+    ("models/churn.py", "return None", "return same(X)", {"train", "check-model", "package"}),
+    ("models/churn.py", "return True", "return same(True)", JUDGING),
+    ("tests/model/test_model.py", "True", "same(True)", {"check-model"}),
+    ("tests/amounts.py", "1", "same(1)", {"check-features"}),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "affected"), PLACES)
+def test_another_version_of_a_package_reaches_the_steps_whose_code_uses_it(root, installed, file, old, new, affected):
+    text = (root / file).read_text()
+    (root / file).write_text(FROM_AWAY + text)
+    small.edit(root / file, old, new)
+    before = made(root)
+    installed("2.0")
+    after = made(root)
+    assert {step for step in before if before[step] != after[step]} == affected
+
+
+@pytest.mark.parametrize("how", ["import faraway", "import faraway as far", "def inside():\n    import faraway"])
+def test_a_package_counts_however_it_is_imported_and_only_where_it_is_used(root, installed, how):
+    name = how.rpartition(" ")[2]
+    call = "inside()" if "inside" in how else f"{name}.same"
+    if "inside" in how:
+        how = "def inside():\n    import faraway\n    return faraway.same"
+    file = root / "features/shop.py"
+    file.write_text(f"{how}\n{file.read_text()}")
+    unused = made(root)
+    installed("1.5")
+    assert made(root) == unused
+    small.edit(file, "customers * FACTOR", f"{call}(customers)")
+    before = made(root)
+    installed("2.0")
+    assert made(root)["build-features"] != before["build-features"]
+    assert made(root)["assemble"] == before["assemble"]
+
+
+def test_a_source_s_function_is_another_one_with_another_version_of_what_it_calls(root, installed):
+    small.write(root, {"features/maker.py": "import faraway\ndef rows():\n    return faraway.same(1)\n"})
+    source = Source(function="features.maker:rows", max_age="52w")
+    first = ingredients.origin(source, root)
+    installed("2.0")
+    assert ingredients.origin(source, root) != first
 
 
 def test_the_place_of_the_project_reaches_no_key(root, tmp_path):
