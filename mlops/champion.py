@@ -54,6 +54,11 @@ def manifest(workspace: Workspace, release: str) -> Manifest:
         raise _lost(release, error.message) from error
 
 
+def named(manifest: Manifest | None) -> str:
+    """The release's name; "" where there is no champion."""
+    return "" if manifest is None else manifest.release
+
+
 def against(workspace: Workspace, family: str, environment: str | None, work: Record) -> Manifest | None:
     """The release to compare with, given the challenger's work (its training, or its table).
 

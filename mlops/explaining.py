@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
-from mlops.actions import Actions, Wish
+from mlops.actions.context import Context
+from mlops.actions.wish import Wish
 from mlops.adapters.index import Entry, Index
 from mlops.execution import Task, detailed, key_for, ordered, passes
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder
+from mlops.settling import Settling
 from mlops.verdict import Record
 from mlops.workspace import Workspace
 
@@ -51,10 +53,12 @@ def explain(workspace: Workspace, wish: Wish, *, dirty: bool) -> tuple[Why, ...]
     push = Push(command="explain", commit="", dirty=dirty)
     index = Index(workspace.home / "index.db")
     try:
-        with Actions(workspace, wish, push, Recorder(workspace, push), index, _Nobody()) as actions:
-            wished = tasks(actions)
+        recorder = Recorder(workspace, push)
+        settling = Settling(workspace.config, recorder)
+        with Context(workspace, wish, push, recorder, index, _Nobody()) as context:
+            wished = tasks(context)
             done: dict[str, Record] = {}
-            return tuple(_why(workspace, index, task, done, actions) for task in _in_order(wished))
+            return tuple(_why(workspace, index, task, done, settling) for task in _in_order(wished))
     finally:
         index.close()
 
@@ -68,7 +72,7 @@ def _in_order(wished: Any) -> Iterator[Task]:
             order.done(name)
 
 
-def _why(workspace: Workspace, index: Index, task: Task, done: dict[str, Record], actions: Actions) -> Why:
+def _why(workspace: Workspace, index: Index, task: Task, done: dict[str, Record], settling: Settling) -> Why:
     waits = tuple(need for need in task.needs if need not in done)
 
     def said(*because: str, runs: bool = True) -> Why:
@@ -82,21 +86,21 @@ def _why(workspace: Workspace, index: Index, task: Task, done: dict[str, Record]
     record = index.find(key_for(task, made_of))
     if record is None:
         return said(*changes(index.last(task.step, task.subject), detailed(task, made_of)))
-    lost = _lost(workspace, task, record, actions)
+    lost = _lost(workspace, task, record, settling)
     if lost:
         return said(lost)
     done[task.name] = record
     return said("nothing that it is made of has changed", runs=False)
 
 
-def _lost(workspace: Workspace, task: Task, record: Record, actions: Actions) -> str:
+def _lost(workspace: Workspace, task: Task, record: Record, settling: Settling) -> str:
     """Why a record of the right key is not used; "" where it is."""
     gone = sorted(name for name, digest in record.outputs.items() if not workspace.objects.has(digest))
     if gone:
         return f"its output {', '.join(gone)} is gone from the store"
     if not task.still(record):
         return "what it made is too old, or is not there any more"
-    return "" if passes(actions.settled(record)) else "the settings are stricter now, so it is judged anew"
+    return "" if passes(settling.settled(record)) else "the settings are stricter now, so it is judged anew"
 
 
 def changes(before: Entry | None, now: Mapping[str, Any]) -> tuple[str, ...]:

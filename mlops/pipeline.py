@@ -2,7 +2,7 @@
 
 snapshot -> check-features, check-data, build-features -> assemble -> train, check-data -> check-model, package ->
 check-service -> register -> deploy. Steps that do not need each other run side by side. What a step does, and
-what its key is made of, is in `actions`; the executor computes a key once, ever.
+what its key is made of, is in `actions`, a file for each; the executor computes a key once, ever.
 
 What is live is monitored by snapshot -> check-data, build-features -> monitor, on the newest rows.
 """
@@ -11,7 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlops.actions import Action, Actions, Wish
+from mlops.actions import (
+    assemble,
+    build_features,
+    check_data,
+    check_features,
+    check_model,
+    check_service,
+    deploy,
+    materialize,
+    monitor,
+    package,
+    register,
+    snapshot,
+    train,
+)
+from mlops.actions.context import Action, Context
+from mlops.actions.monitored import monitored
+from mlops.actions.wish import Wish
 from mlops.declare import FeatureView, Model
 from mlops.execution import Task
 from mlops.verdict import KEYED
@@ -20,102 +37,112 @@ STEPS = (*KEYED, "deploy")
 _JUDGING = ("check-features", "check-data", "check-model", "check-service", "monitor")
 
 
-def tasks(actions: Actions) -> list[Task]:
+def tasks(context: Context) -> list[Task]:
     """Every task that the wish needs, each after what it reads."""
-    if actions.wish.until == "materialize":
-        return _materializing(actions)
-    if actions.wish.until == "monitor":
-        return _monitoring(actions)
-    wish, catalog = actions.wish, actions.workspace.catalog
-    compared, kept = actions.views(), actions.kept()
+    if context.wish.until == "materialize":
+        return _materializing(context)
+    if context.wish.until == "monitor":
+        return _monitoring(context)
+    wish, catalog = context.wish, context.workspace.catalog
+    compared, kept = build_features.compared(context), build_features.kept(context)
     views = {view.name: view for view in (*compared, *kept)}.values()
     read = dict.fromkeys([*(m.source for m in wish.models), *(v.source for v in views)])
     tested = dict.fromkeys(v.source for v in catalog.views.values())  # features are tested whether a model reads them
-    found = [_task("snapshot", name, actions.snapshot(name)) for name in dict.fromkeys([*read, *tested])]
-    found.append(_task("check-features", "", actions.check_features(), needs=[f"snapshot:{name}" for name in tested]))
-    found += [_task("check-data", name, actions.check_source(name), needs=[f"snapshot:{name}"]) for name in read]
-    found += [
-        _task("build-features", view.name, actions.build_features(view), needs=[f"snapshot:{view.source}"])
-        for view in views
-    ]
+    taken = [f"snapshot:{name}" for name in tested]
+    found = _snapshots(context, dict.fromkeys([*read, *tested]))
+    found.append(_task("check-features", "", check_features.action(context), needs=taken))
+    found += [*_judged(context, read), *_computed(context, views)]
     for model in wish.models:
-        found += _of_model(actions, model, compared)
+        found += _of_model(context, model, compared)
     if wish.environment is not None:
         fresh = [*_built(kept), *(f"check-data:{view.source}" for view in kept)]
-        found += [_deployed(actions, model, wish.environment, fresh) for model in wish.models]
+        found += [_deployed(context, model, wish.environment, fresh) for model in wish.models]
     return _up_to(found, wish.until)
 
 
-def _materializing(actions: Actions) -> list[Task]:
+def _materializing(context: Context) -> list[Task]:
     """Views are computed beside the judging of their sources, and published when these are accepted."""
-    views = actions.wish.views
+    views = context.wish.views
     sources = list(dict.fromkeys(view.source for view in views))
-    found = [_task("snapshot", name, actions.snapshot(name)) for name in sources]
-    found += [_task("check-data", name, actions.check_source(name), needs=[f"snapshot:{name}"]) for name in sources]
-    found += [_task("build-features", v.name, actions.build_features(v), needs=[f"snapshot:{v.source}"]) for v in views]
+    found = [*_snapshots(context, sources), *_judged(context, sources), *_computed(context, views)]
     needs = [task.name for task in found]
     return found + [
-        _task("materialize", name, actions.materialize(views, name), needs=needs) for name in actions.wish.environments
+        _task("materialize", name, materialize.action(context, views, name), needs=needs)
+        for name in context.wish.environments
     ]
 
 
-def _monitoring(actions: Actions) -> list[Task]:
+def _monitoring(context: Context) -> list[Task]:
     """A service is judged at once; what its release meets, when the newest rows are there and read as it reads them."""
     found: list[Task] = []
-    for watched in actions.watched():
+    for watched in monitored(context):
         family, model = watched.live.family, watched.model
         needs: list[str] = []
         if model is not None:
             sources = dict.fromkeys([*watched.sources, *(view.source for view in watched.views)])
-            found += [_task("snapshot", name, actions.snapshot(name)) for name in sources]
-            found += [
-                _task("check-data", name, actions.check_source(name), needs=[f"snapshot:{name}"]) for name in sources
-            ]
-            found += [
-                _task("build-features", v.name, actions.build_features(v), needs=[f"snapshot:{v.source}"])
-                for v in watched.views
-            ]
+            found += [*_snapshots(context, sources), *_judged(context, sources), *_computed(context, watched.views)]
             needs = [*(f"snapshot:{name}" for name in watched.sources), *(f"check-data:{name}" for name in sources)]
             needs += [f"build-features:{view.name}" for view in watched.views]
-        found.append(_task("monitor", f"{family} health", actions.monitor_health(watched)))
-        found.append(_task("monitor", family, actions.monitor_quality(watched), needs=needs))
+        found.append(_task("monitor", f"{family} health", monitor.of_health(context, watched)))
+        found.append(_task("monitor", family, monitor.of_quality(context, watched), needs=needs))
     return list({task.name: task for task in found}.values())
 
 
-def _of_model(actions: Actions, model: Model, views: tuple[FeatureView, ...]) -> list[Task]:
+def _snapshots(context: Context, sources: Iterable[str]) -> list[Task]:
+    return [_task("snapshot", name, snapshot.action(context, name)) for name in sources]
+
+
+def _judged(context: Context, sources: Iterable[str]) -> list[Task]:
+    return [
+        _task("check-data", name, check_data.of_source(context, name), needs=[f"snapshot:{name}"]) for name in sources
+    ]
+
+
+def _computed(context: Context, views: Iterable[FeatureView]) -> list[Task]:
+    return [
+        _task("build-features", view.name, build_features.action(context, view), needs=[f"snapshot:{view.source}"])
+        for view in views
+    ]
+
+
+def _of_model(context: Context, model: Model, views: tuple[FeatureView, ...]) -> list[Task]:
     name = model.name
-    pinned, _ = actions.workspace.catalog.pinned(model)
+    pinned, _ = context.workspace.catalog.pinned(model)
     table, fit, bento = f"assemble:{name}", f"train:{name}", f"package:{name}"
     built = [f"build-features:{view.name}" for view in views]  # the champion's too: it answers through its own
-    earlier = _earlier(actions.wish, model)
+    earlier = _earlier(context.wish, model)
     return [
         _task(
             "assemble",
             name,
-            actions.assemble(model),
+            assemble.action(context, model),
             needs=[f"snapshot:{model.source}", *(f"build-features:{view.name}" for view in pinned)],
         ),
-        _task("train", name, actions.train(model), needs=[table]),
-        _task("check-data", name, actions.check_table(model), needs=[table], after=earlier),
-        _task("check-model", name, actions.check_model(model), needs=[table, fit, *built], after=earlier),
-        _task("package", name, actions.package(model), needs=[table, fit]),
+        _task("train", name, train.action(context, model), needs=[table]),
+        _task("check-data", name, check_data.of_table(context, model), needs=[table], after=earlier),
+        _task("check-model", name, check_model.action(context, model), needs=[table, fit, *built], after=earlier),
+        _task("package", name, package.action(context, model), needs=[table, fit]),
         _task(
             "check-service",
             name,
-            actions.check_service(model),
+            check_service.action(context, model),
             needs=[bento, table, *(f"build-features:{view.name}" for view in pinned)],
             after=earlier,
         ),
-        _register(actions, model, pinned),
+        _register(context, model, pinned),
     ]
 
 
-def _deployed(actions: Actions, model: Model, environment: str, fresh: list[str]) -> Task:
+def _deployed(context: Context, model: Model, environment: str, fresh: list[str]) -> Task:
     """The deployment publishes what other releases read too: `fresh` are the tasks that compute and judge it."""
-    pinned, _ = actions.workspace.catalog.pinned(model)
+    pinned, _ = context.workspace.catalog.pinned(model)
     needs = list(dict.fromkeys([f"register:{model.name}", *_built(pinned), *fresh]))
     return _task(
-        "deploy", model.name, actions.deploy(model, environment), needs=needs, after=_earlier(actions.wish, model)
+        "deploy",
+        model.name,
+        deploy.action(context, model, environment),
+        needs=needs,
+        after=_earlier(context.wish, model),
     )
 
 
@@ -124,13 +151,13 @@ def _built(views: Iterable[FeatureView]) -> list[str]:
     return [name for view in views for name in (f"build-features:{view.name}", f"snapshot:{view.source}")]
 
 
-def _register(actions: Actions, model: Model, pinned: list[FeatureView]) -> Task:
+def _register(context: Context, model: Model, pinned: list[FeatureView]) -> Task:
     name = model.name
     sources = list(dict.fromkeys([model.source, *(view.source for view in pinned)]))
     gates = ["check-features", *(f"check-data:{subject}" for subject in (*sources, name))]
     gates += [f"{step}:{name}" for step in ("assemble", "train", "check-model", "package", "check-service")]
     snapshots = [f"snapshot:{source}" for source in sources]
-    return _task("register", name, actions.register(model, snapshots, gates), needs=[*snapshots, *gates])
+    return _task("register", name, register.action(context, model, snapshots, gates), needs=[*snapshots, *gates])
 
 
 def _earlier(wish: Wish, model: Model) -> list[str]:

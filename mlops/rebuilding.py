@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mlops import ingredients
-from mlops.actions import Wish
+from mlops.actions.wish import Wish
 from mlops.adapters import files
 from mlops.config import Source
 from mlops.errors import MlopsError

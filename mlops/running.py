@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import mlops
 from mlops import own_tests
-from mlops.actions import Actions, Wish
+from mlops.actions.context import Context
+from mlops.actions.wish import Wish
 from mlops.adapters import git, shared
 from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Index
@@ -20,6 +21,7 @@ from mlops.gates.severities import validate
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder, executor
 from mlops.reuse import Reuse
+from mlops.settling import Settling
 from mlops.unsaved import demand_saved
 from mlops.using import using
 from mlops.verdict import Outcome, Report
@@ -52,17 +54,17 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
     reuse = Reuse(index, workspace.objects, shared=lambda: _team(workspace), anew=wish.anew)
     outcome, said = Outcome.FAIL, ""
     try:
-        with Actions(workspace, wish, push, recorder, index, observer) as actions:
+        with Context(workspace, wish, push, recorder, index, observer) as context:
             executor = Executor(
                 index,
                 workspace.objects,
                 recorder,
                 observer,
-                settle=actions.settled,
+                settle=Settling(workspace.config, recorder).settled,
                 reuse=reuse,
                 steady=lambda: _demand_same(workspace, settings),
             )
-            ended = executor.run(tasks(actions))
+            ended = executor.run(tasks(context))
         report = _report(wish, ended, push, reuse.close())
         if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
             to = wish.environment

@@ -21,6 +21,7 @@ from mlops.cli.group import SUMMARIES, mlops
 from mlops.declare import METRICS, CheckOn
 from mlops.discover import discover
 from mlops.gates.severities import known_checks
+from mlops.pipeline import STEPS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -139,6 +140,13 @@ def test_one_word_names_the_command_the_step_the_test_and_the_page(name):
     assert (ROOT / f"mlops/steps/{file}.py").is_file() != (name in NO_STEP), NO_STEP.get(name, "it has no step")
     test = ROOT / (f"tests/cli/test_{file}.py" if name in NO_STEP else f"tests/steps/test_{file}.py")
     assert test.is_file(), f"{test} is missing"
+
+
+@pytest.mark.parametrize("name", [*STEPS, "materialize", "monitor"])
+def test_a_step_of_the_pipeline_has_an_action_of_its_name(name):
+    file = name.replace("-", "_")
+    assert (ROOT / f"mlops/actions/{file}.py").is_file()
+    assert (ROOT / f"mlops/steps/{file}.py").is_file()
 
 
 @pytest.mark.parametrize("file", PRODUCTS, ids=lambda file: file.name)

@@ -135,7 +135,7 @@ def test_a_snapshot_is_fresh_for_max_age_from_when_it_was_taken_on_any_machine(s
     for later, expected in ((59 * 60, []), (61 * 60, ["snapshot:customers"])):
         other = checkout(second, tmp_path / f"after {later}")
         monkeypatch.chdir(other)
-        monkeypatch.setattr("mlops.actions.time", _Clock(now + later))
+        monkeypatch.setattr("mlops.actions.snapshot.time", _Clock(now + later))
         assert small.go(other, until="train", environment=None).computed == expected
 
 

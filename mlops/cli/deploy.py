@@ -185,7 +185,7 @@ def _whole(workspace: Workspace, name: str) -> str:
 
 def compute(workspace: Workspace, views: tuple[FeatureView, ...]) -> None:
     """Compute views over the newest snapshots of their sources, as `mlops run` does; raises what stopped it."""
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.cli.display import Display
     from mlops.running import run
 

@@ -41,7 +41,7 @@ def command(step: str | None, subject: str | None, environment: str, as_json: bo
       mlops explain
       mlops explain train fraud_v2
     """
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.adapters import git
     from mlops.errors import UsageError, nearest
     from mlops.explaining import explain

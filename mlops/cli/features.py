@@ -140,7 +140,7 @@ def prune(
 
 def _built(workspace: Workspace, views: tuple[FeatureView, ...], *, quiet: bool) -> dict[str, Record]:
     """The newest records of views, computed where they are not there yet."""
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.cli.display import Display
     from mlops.running import run
 

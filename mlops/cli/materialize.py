@@ -43,7 +43,7 @@ def command(views: tuple[str, ...], environments: tuple[str, ...], as_json: bool
       mlops materialize
       mlops materialize customer_spend_v2 --environment production
     """
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.running import run
     from mlops.steps.materialize import used, wanted
     from mlops.targets import chosen

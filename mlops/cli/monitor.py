@@ -112,7 +112,7 @@ def _request(workspace: Workspace, wish: Wanted) -> str:
 def _looked(
     workspace: Workspace, environment: str, family: str | None, told: Told
 ) -> tuple[Report, tuple[MlopsError, ...]]:
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.cli.display import Display
     from mlops.cli.report import check
     from mlops.running import run

@@ -82,7 +82,7 @@ def command(
 
 
 def _trained(workspace: Workspace, model: Model, wanted: Wanted, told: Told) -> Made:
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.cli.display import Display
     from mlops.cli.report import check
     from mlops.running import run

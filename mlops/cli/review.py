@@ -29,7 +29,7 @@ def command(model: str, most: int, root: Path) -> None:
     Example:
       mlops review fraud_v2
     """
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.cli.display import Display
     from mlops.cli.stage import leave
     from mlops.running import run

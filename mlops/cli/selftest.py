@@ -59,7 +59,7 @@ def command(gates: tuple[str, ...], model: str | None, as_json: bool, root: Path
 
 def _material(workspace: Workspace, name: str | None, *, until: str, quiet: bool) -> Material:
     """The newest table and model, computed now where they are not there."""
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.cli.display import Display
     from mlops.cli.stage import leave
     from mlops.faults.bench import Material

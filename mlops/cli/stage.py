@@ -116,7 +116,7 @@ def _again(asked: Asked, report: Report) -> None:
 def _run(
     name: str, models: tuple[str, ...], *, root: Path, until: str, told: Told, aim: Aim
 ) -> tuple[Workspace, Report, tuple[MlopsError, ...]]:
-    from mlops.actions import Wish
+    from mlops.actions.wish import Wish
     from mlops.cli.report import check
     from mlops.running import run
     from mlops.steps.report import begin

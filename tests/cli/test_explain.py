@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mlops import keys
-from mlops.actions import Wish
+from mlops.actions.wish import Wish
 from mlops.adapters.index import Entry, Index
 from mlops.explaining import changes, explain
 from mlops.verdict import Record

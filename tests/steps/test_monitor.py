@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from mlops import champion
-from mlops.actions import Wish
+from mlops.actions.wish import Wish
 from mlops.adapters.ledger import Ledger
 from mlops.running import run
 from mlops.serving.decisions import FOLDER, DecisionLog, Settings

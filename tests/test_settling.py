@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlops.actions import Actions, Wish
+from mlops.config import Config
 from mlops.errors import OutsideError
+from mlops.settling import Settling
 from mlops.verdict import Finding, Outcome, Override, Record, Verdict
-from mlops.workspace import open_workspace
 
 
 class Asked:
@@ -28,13 +28,8 @@ class Asked:
         return action(SimpleNamespace(overrides=lambda *, days: self.held), "run")
 
 
-@pytest.fixture
-def actions(project):
-    def make(recorder: Asked, severity: str = "") -> Actions:
-        root = project({}, f"[tool.mlops.severity]\n{severity}\n" if severity else "")
-        return Actions(open_workspace(root), Wish(command="run", models=()), None, recorder, None, None)
-
-    return make
+def settling(recorder: Asked, **severity: str) -> Settling:
+    return Settling(Config(severity=severity), recorder)
 
 
 def record(check: str, step: str, outcome: Outcome = Outcome.FAIL, **outputs: str) -> Record:
@@ -60,15 +55,15 @@ def record(check: str, step: str, outcome: Outcome = Outcome.FAIL, **outputs: st
         ("own.refuses_nobody", "check-model"),
     ],
 )
-def test_the_configured_severity_holds_for_every_family_of_checks(actions, check, step):
-    assert actions(Asked()).settled(record(check, step)).verdict.outcome is Outcome.FAIL
-    softened = actions(Asked(), f'"{check}" = "warn"')
+def test_the_configured_severity_holds_for_every_family_of_checks(check, step):
+    assert settling(Asked()).settled(record(check, step)).verdict.outcome is Outcome.FAIL
+    softened = settling(Asked(), **{check: "warn"})
     assert softened.settled(record(check, step)).verdict.outcome is Outcome.PASS
 
 
-def test_the_ledger_is_asked_once_and_only_after_a_no(actions):
+def test_the_ledger_is_asked_once_and_only_after_a_no():
     recorder = Asked("model.floor")
-    judging = actions(recorder)
+    judging = settling(recorder)
     assert judging.settled(record("model.floor", "check-model", Outcome.PASS)).verdict.outcome is Outcome.PASS
     assert recorder.times == 0
     for _ in range(2):
@@ -76,21 +71,21 @@ def test_the_ledger_is_asked_once_and_only_after_a_no(actions):
     assert recorder.times == 1
 
 
-def test_a_ledger_that_does_not_answer_overrides_nothing(actions):
-    assert actions(Asked("model.floor", down=True)).settled(record("model.floor", "check-model")).verdict.outcome is (
+def test_a_ledger_that_does_not_answer_overrides_nothing():
+    assert settling(Asked("model.floor", down=True)).settled(record("model.floor", "check-model")).verdict.outcome is (
         Outcome.FAIL
     )
 
 
-def test_a_step_that_built_nothing_has_nothing_to_go_on_with(actions):
+def test_a_step_that_built_nothing_has_nothing_to_go_on_with():
     recorder = Asked("training-set.rows")
     refused = record("training-set.rows", "assemble")
-    assert actions(recorder).settled(refused).verdict.outcome is Outcome.FAIL
+    assert settling(recorder).settled(refused).verdict.outcome is Outcome.FAIL
     assert recorder.times == 0
     built = record("training-set.rows", "assemble", train="ab" * 32)
-    assert actions(recorder).settled(built).verdict.outcome is Outcome.OVERRIDDEN
+    assert settling(recorder).settled(built).verdict.outcome is Outcome.OVERRIDDEN
 
 
-def test_a_record_without_a_verdict_stays_as_it_is(actions):
+def test_a_record_without_a_verdict_stays_as_it_is():
     taken = Record(step="snapshot", subject="s")
-    assert actions(Asked()).settled(taken) is taken
+    assert settling(Asked()).settled(taken) is taken
