@@ -215,6 +215,7 @@ class Retrain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 ENVIRONMENTS = {"staging": Environment(port=3001), "production": Environment(port=3000)}
+"""Those that are always there, for commands go to staging unless told otherwise; what is written is laid over them."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -263,7 +264,7 @@ def load(root: Path) -> Config:
     if table is None:
         raise ConfigError(f"{file} has no [tool.mlops] table", next_step="add one, or run `mlops init`")
     _refuse_unknown_keys(table, Config, ("tool", "mlops"), text=text, file=file)
-    config = _convert(_inherited(table), text, file)
+    config = _convert(_with_ours(_inherited(table)), text, file)
     _one_origin_each(config, text, file)
     _whole_targets(config, text, file)
     _whole_signing(config, text, file)
@@ -280,6 +281,16 @@ def _inherited(table: dict[str, Any]) -> dict[str, Any]:
     plain = {name: settings for name, settings in models.items() if isinstance(settings, dict)}
     laid = {name: {**plain.get(name.rpartition("_v")[0], {}), **settings} for name, settings in plain.items()}
     return {**table, "models": {**models, **laid}}
+
+
+def _with_ours(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with the environments that are always there; one of them keeps its port unless another is written."""
+    written = table.get("environments", {})
+    if not isinstance(written, dict) or not all(isinstance(one, dict) for one in written.values()):
+        return table  # the error names it
+    ours = {name: {"port": one.port} for name, one in ENVIRONMENTS.items()}
+    laid = {name: {**ours.get(name, {}), **settings} for name, settings in written.items()}
+    return {**table, "environments": {**ours, **laid}}
 
 
 def json_schema() -> dict[str, Any]:

@@ -64,6 +64,19 @@ def test_a_mistake_names_the_file_the_line_and_the_next_step(tmp_path, text, lin
     assert caught.value.exit_code == 2
 
 
+def test_staging_and_production_are_always_there_and_what_is_written_is_laid_over_them(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.mlops.environments.staging]\nworkers = 2\n"
+        "[tool.mlops.environments.production]\nport = 8080\n[tool.mlops.environments.canada]\n"
+    )
+    found = load(tmp_path).environments
+    assert {name: (one.port, one.workers) for name, one in found.items()} == {
+        "staging": (3001, 2),
+        "production": (8080, 1),
+        "canada": (3000, 1),
+    }
+
+
 def test_the_folders_of_tests_are_a_table_and_a_list_names_those_of_the_features(tmp_path):
     table = load(written(tmp_path, '[tool.mlops.tests]\nmodel = ["checks/model"]\n'))
     assert table.tests_of("model") == ("checks/model",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ from mlops.cli.trials import DURATION, SHARE, Resumed, Tried, planned, watch
 
 if TYPE_CHECKING:
     from mlops.declare import FeatureView
+    from mlops.judging import Plan
     from mlops.release import Manifest
-    from mlops.steps.deploy import Plan
     from mlops.workspace import Workspace
 
 
@@ -71,7 +72,9 @@ def command(
       mlops deploy production --dry-run
     """
     workspace = opened(root)
-    _demand_sense(release, share, shadow=shadow, resume=resume, watched=bool(duration or requests))
+    again = {"RELEASE": release, "--canary": share is not None, "--shadow": shadow, "--requests": requests}
+    again |= {"--reason": reason, "--dry-run": dry_run}
+    _demand_sense(share, shadow=shadow, watched=bool(duration or requests), resume=resume, again=again)
     if every:
         _demand_all(release, family, resume=resume, as_json=as_json)
     if resume:
@@ -123,7 +126,7 @@ def _deploy(workspace: Workspace, asked: _Asked, name: str) -> None:
     environment = asked.environment
     reason = told(workspace, environment, name, asked.reason, allowed=asked.allow_dirty)
     if asked.dry_run:
-        click.echo(preview(workspace, environment=environment, release=name, reason=reason))
+        click.echo(preview(workspace, environment=environment, release=name, reason=reason, plan=asked.plan))
         return
     index = Index(workspace.home / "index.db")
     left: dict[str, str] = {}
@@ -142,22 +145,26 @@ def _deploy(workspace: Workspace, asked: _Asked, name: str) -> None:
     with deploying(workspace, environment, _whole(workspace, name), reason) as ended:
         record = deploy(workspace, environment=environment, release=name, reason=reason, prepare=prepare)
         ended(record)
-    for sentence in record.facts.get("mended", ()):
-        click.echo(f"note: {sentence}", err=True)
     show(record, as_json=asked.as_json)
     for view, fault in left.items():
         click.echo(f"note: {view} {fault} and stays as it is online", err=True)
     tell_the_ledger(workspace, environment)
 
 
-def _demand_sense(release: str | None, share: float | None, *, shadow: bool, resume: bool, watched: bool) -> None:
-    """UsageError for options that contradict one another."""
+def _demand_sense(
+    share: float | None, *, shadow: bool, watched: bool, resume: bool, again: Mapping[str, object]
+) -> None:
+    """UsageError for options that contradict one another; `again` are those that a trial was told when it began."""
     from mlops.errors import UsageError
 
     if share is not None and shadow:
         raise UsageError("--canary answers requests and --shadow answers none", next_step="leave one of them out")
-    if resume and (release or share is not None or shadow):
-        raise UsageError("--resume goes on with what was begun", next_step="leave RELEASE, --canary and --shadow out")
+    unheard = [name for name, given in again.items() if given]
+    if resume and unheard:
+        raise UsageError(
+            f"--resume goes on with what was begun, as it was begun: it takes no {unheard[0]}",
+            next_step=f"leave {' and '.join(unheard)} out; `mlops status` shows what is on trial",
+        )
     if watched and share is None and not (shadow or resume):
         raise UsageError("--for and --requests say how long a canary is watched", next_step="add --canary 10%")
 

@@ -24,6 +24,8 @@ def show(record: Record, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"seconds": record.seconds, **facts}, indent=2))
         return
+    for sentence in facts.get("mended", ()):
+        click.echo(f"note: {sentence}", err=True)
     for ended in facts.get("ended", ()):
         click.echo(f"{facts['environment']}: the trial of {ended} was ended; {facts['release']} answers all requests")
     if facts.get("ended") and not facts["changed"]:
@@ -32,10 +34,15 @@ def show(record: Record, *, as_json: bool) -> None:
         click.echo(f"{facts['environment']}: {facts['release']} is live already")
         return
     before = facts.get("from") or facts.get("previous") or "nothing"
-    workers = int(str(facts["workers"]))
-    followed = f"{counted(workers, 'running worker')} followed" if workers else "no server is running"
     moved = f"{facts['environment']}: {facts['release']} is live (before: {before})"
-    click.echo(f"{moved} in {seconds(record.seconds)}, {followed}")
+    click.echo(f"{moved} in {seconds(record.seconds)}{_followed(facts['workers'])}")
+
+
+def _followed(workers: int | None) -> str:
+    """Who took the release over; nothing where the place does not tell."""
+    if workers is None:
+        return ""
+    return f", {counted(workers, 'running worker')} followed" if workers else ", no server is running"
 
 
 def tell_the_ledger(workspace: Workspace, environment: str, *, patient: bool = True) -> None:

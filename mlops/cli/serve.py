@@ -38,11 +38,10 @@ def command(
     if systemd:
         click.echo(unit(workspace, environment=environment, family=family, port=port), nl=False)
         return
-    settings = workspace.config.environments.get(environment)
-    if settings is not None:
-        click.echo(
-            f"starting {environment} on http://{settings.host}:{port or settings.port} (Ctrl-C ends it)", err=True
-        )
+
+    def started(host: str, port: int) -> None:
+        click.echo(f"starting {environment} on http://{host}:{port} (Ctrl-C ends it)", err=True)
+
     logging.basicConfig(format="%(asctime)s [%(levelname)s] [serve] %(message)s")  # workers log by themselves
     logging.getLogger("mlops.serving").setLevel(logging.INFO)
-    serve(workspace, environment=environment, family=family, port=port)
+    serve(workspace, environment=environment, family=family, port=port, started=started)

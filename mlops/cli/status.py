@@ -90,7 +90,9 @@ def _show_views(views: Sequence[Mapping[str, Any]]) -> None:
 def _server(health: Mapping[str, Any]) -> str:
     if not health["running"]:
         return "not running"
-    ready = "ready" if health["ready"] else "not ready"
-    return (
-        f"{ready} at {health['address']} (process {health['pid']}, {counted(len(health['serving'] or {}), 'worker')})"
-    )
+    told = "ready" if health["ready"] else "not ready"
+    if health["address"]:
+        told += f" at {health['address']}"
+    if health["pid"] is None:  # elsewhere: what runs there is no process of ours
+        return told
+    return f"{told} (process {health['pid']}, {counted(len(health['serving'] or {}), 'worker')})"

@@ -17,7 +17,7 @@ from mlops.reports.words import MARKS, seconds
 
 if TYPE_CHECKING:
     from mlops.errors import MlopsError
-    from mlops.steps.deploy import Look, Plan
+    from mlops.judging import Look, Plan
     from mlops.targets.protocol import Prepare
     from mlops.verdict import Record
     from mlops.workspace import Workspace
@@ -97,7 +97,7 @@ class Resumed:
 
 def planned(share: float | None, duration: float | None, requests: int | None) -> Plan:
     """The plan that the options ask for; a shadow where there is no share."""
-    from mlops.steps.deploy import Plan
+    from mlops.judging import Plan
 
     period = duration or (_MOST_SECONDS if requests else 600.0)
     if share is None:
@@ -148,11 +148,15 @@ def _line(look: Look) -> str:
 
 def _show(record: Record) -> None:
     facts = record.facts
+    for sentence in facts.get("mended", ()):
+        click.echo(f"note: {sentence}", err=True)
     if "outcome" not in facts:
         click.echo(f"{facts['environment']}: {facts['release']} is live already")
         return
-    sides = f"{facts['requests']} requests beside {facts['live_requests']} of the live release"
-    click.echo(f"{facts['environment']}: {facts['tried']} {facts['outcome']} after {seconds(record.seconds)}, {sides}")
+    told = f"{facts['environment']}: {facts['tried']} {facts['outcome']} after {seconds(record.seconds)}"
+    if facts["kind"] == "canary":  # a shadow's requests are the live release's own
+        told += f", {facts['requests']} requests beside {facts['live_requests']} of the live release"
+    click.echo(told)
     for one in record.verdict.findings if record.verdict else ():
         click.echo(f"  {MARKS[one.outcome]} {one.check:<20} {one.message}")
     click.echo(f"  live: {facts['release']}")

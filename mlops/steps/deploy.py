@@ -5,79 +5,30 @@ With a plan the release is a canary first, or a shadow: judged beside the live o
 
 from __future__ import annotations
 
-import socket
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import msgspec
 
-from mlops.adapters import git
-from mlops.declare import split_version
-from mlops.errors import MlopsError, NothingToDo, UsageError
+from mlops.errors import MlopsError, NothingToDo
 from mlops.gates import canary as gate
-from mlops.gates.severities import apply
+from mlops.judging import ROLLED_BACK, Judge, Plan, Tell
 from mlops.serving.pointer import read_pointer
-from mlops.serving.tally import Compared, Counts, Tally, read_tallies, total
-from mlops.statistics.sequential import Evidence
 from mlops.targets import chosen, trying
 from mlops.targets.local import LocalTarget
+from mlops.targets.orders import deployment, here
 from mlops.targets.protocol import Moved, Order, Prepare
-from mlops.targets.trying import Journal, Kind
-from mlops.verdict import Finding, Outcome, Record, Verdict
+from mlops.targets.trying import Journal
+from mlops.verdict import Record
 
 if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
 VERSION = 2
 
-_LEASE = 30.0
-"""Seconds that a canary is asked at most when its judge has died."""
-
-PROMOTED, ROLLED_BACK, HELD, ENDED, COMPARED = "promoted", "rolled back", "held", "ended", "compared"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How a release is tried out: its share of the entities, for how long, or until it had so many requests.
-
-    A shadow has no share; it is asked what the live release is asked. `look` is the seconds between two looks.
-    """
-
-    kind: Kind = "canary"
-    share: float = 0.1
-    seconds: float = 600.0
-    requests: int | None = None
-    look: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.share <= 0.5:
-            raise UsageError(
-                f"a canary's share is more than 0 and at most 50 %, not {self.share:.3%}",
-                next_step="say for example --canary 10%; without --canary the release gets all requests",
-            )
-        if self.requests is not None and self.requests < gate.LEAST:
-            raise UsageError(
-                f"{self.requests} requests cannot tell; it takes {gate.LEAST}", next_step=f"--requests {gate.LEAST}"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What is known at one look, for whoever watches."""
-
-    kind: Kind
-    release: str
-    seconds: float
-    of: float
-    requests: int
-    findings: tuple[Finding, ...]
-
-
-Tell = Callable[[Look], None]
+_TRIALS = "canaries and shadows"
 
 
 def deploy(
@@ -90,14 +41,25 @@ def deploy(
     A canary that nobody judges any more is ended first, and facts say so under `mended`.
     """
     target = chosen.target(workspace, environment)
-    order = _order(workspace, release, reason)
+    order = deployment(workspace, release, reason)
     mended = trying.mend(target, order.family) if isinstance(target, LocalTarget) else ()
     return _record(environment, order, target.move(order, prepare=prepare), mended)
 
 
-def preview(workspace: Workspace, *, environment: str, release: str, reason: str = "") -> str:
-    """What the deployment would do, in the language of the environment's target; nothing is touched."""
-    return chosen.target(workspace, environment).preview(_order(workspace, release, reason))
+def preview(workspace: Workspace, *, environment: str, release: str, reason: str = "", plan: Plan | None = None) -> str:
+    """What the deployment, or the trial of a plan, would do, in the language of the environment's target.
+
+    Nothing is touched; raises what would refuse it.
+    """
+    order = deployment(workspace, release, reason)
+    if plan is None:
+        return chosen.target(workspace, environment).preview(order)
+    target = here(workspace, environment, _TRIALS)
+    said = target.preview(order)
+    if target.standing(order.family).live == order.release:
+        return said
+    pointer = trying.demand_comparison(target, order.family, order.release, plan.kind)
+    return f"{order.release} would {plan.sentence(pointer.live)}, in {environment}"
 
 
 def try_out(
@@ -115,16 +77,23 @@ def try_out(
     A canary is promoted, rolled back as soon as a sequential test says that it is worse, or held where the requests
     could not tell. A shadow is compared. NothingToDo where no server runs or nothing is live.
     """
-    target = _local(workspace, environment)
-    order = _order(workspace, release, reason)
+    target = here(workspace, environment, _TRIALS)
+    order = deployment(workspace, release, reason)
     mended = trying.mend(target, order.family)
+    record = _tried(workspace, target, order, plan, prepare=prepare, tell=tell)
+    return replace(record, facts={**record.facts, **({"mended": mended} if mended else {})})
+
+
+def _tried(
+    workspace: Workspace, target: LocalTarget, order: Order, plan: Plan, *, prepare: Prepare | None, tell: Tell
+) -> Record:
     pointer = read_pointer(target.folder / order.family)
     if pointer is not None and pointer.live == order.release:
-        return _record(environment, order, target.move(order), mended)
+        return _record(target.environment, order, target.move(order))
     journal = Journal(
         kind=plan.kind,
         trial=uuid4().hex[:12],
-        environment=environment,
+        environment=target.environment,
         family=order.family,
         release=order.release,
         live=pointer.live if pointer else "",
@@ -133,7 +102,7 @@ def try_out(
         requests=plan.requests,
         since=datetime.now(UTC).isoformat(timespec="milliseconds"),
         who=order.who,
-        reason=reason,
+        reason=order.reason,
     )
     with trying.judging(target.folder / order.family, plan.kind):
         try:
@@ -144,8 +113,8 @@ def try_out(
         if refused is not None:
             findings = gate.not_ready(refused, subject=order.release)
             trying.end(target, journal, f"{ROLLED_BACK}: it did not get ready: {refused}", (findings[0].message,))
-            return _Judge(workspace, target, journal, plan.look, tell).record(ROLLED_BACK, findings)
-        return _Judge(workspace, target, journal, plan.look, tell).run()
+            return Judge(workspace, target, journal, plan.look, tell).record(ROLLED_BACK, findings)
+        return Judge(workspace, target, journal, plan.look, tell).run()
 
 
 def resume(
@@ -158,7 +127,7 @@ def resume(
     tell: Tell = lambda _: None,
 ) -> Record:
     """The rest of a trial whose deployer died, or that was held; with all that was seen before."""
-    target = _local(workspace, environment)
+    target = here(workspace, environment, _TRIALS)
     name = chosen.family(target.families(), family, environment)
     folder = target.folder / name
     journal = next((one for kind in trying.JUDGED if (one := trying.read_journal(folder, kind)) is not None), None)
@@ -168,170 +137,7 @@ def resume(
     with trying.judging(folder, journal.kind):
         if seconds is not None:
             journal = msgspec.structs.replace(journal, seconds=journal.spent + seconds)
-        return _Judge(workspace, target, journal, look, tell).run()
-
-
-class _Judge:
-    """Looks at a trial until it is decided."""
-
-    def __init__(self, workspace: Workspace, target: LocalTarget, journal: Journal, look: float, tell: Tell) -> None:
-        self._workspace = workspace
-        self._target = target
-        self._journal = journal
-        self._folder = target.folder / journal.family
-        self._look, self._tell = look, tell
-        self._started = time.monotonic()
-        known = msgspec.json.decode(journal.seen, type=gate.Seen | None)
-        self._seen = known or gate.Seen()
-
-    def run(self) -> Record:
-        """Ask, look, and decide. Interrupted by hand, it ends the trial."""
-        try:
-            return self._judge()
-        except KeyboardInterrupt:
-            trying.end(self._target, self._journal, f"{ENDED}: interrupted by {self._journal.who}")
-            raise
-
-    def _judge(self) -> Record:
-        if not self._asked():
-            return self._ended()
-        self._seen = gate.rebased(self._seen, *self._totals(read_tallies(self._folder, self._journal.trial)))
-        spent, began = self._journal.spent, time.monotonic()
-        left = max(0.0, self._journal.seconds - spent)
-        asked = began
-        while True:
-            time.sleep(min(self._look, max(0.0, began + left - time.monotonic())))
-            now = time.monotonic()
-            pointer = read_pointer(self._folder)
-            if pointer is None or not trying.on_trial(pointer, self._journal):
-                return self._ended()
-            verdict = self._looked(spent + now - began)
-            self._tell(self._told(verdict))
-            if verdict.outcome is Outcome.FAIL and (self._journal.kind == "canary" or _harmful(verdict)):
-                return self._rolled_back(verdict)
-            enough = self._journal.requests is not None and self._asked_so_far(verdict) >= self._journal.requests
-            if now >= began + left or (enough and verdict.accepted):
-                return self._over(verdict)
-            if now - asked > _LEASE / 3:
-                asked = now
-                if not self._asked():
-                    return self._ended()
-
-    def _asked(self) -> bool:
-        """Whether the canary has its share for a while longer."""
-        asking = trying.ask(self._target, self._journal, seconds=_LEASE + 10 * self._look)
-        self._journal = asking or self._journal
-        return asking is not None
-
-    def _asked_so_far(self, verdict: Verdict) -> int:
-        return verdict.findings[0].n or 0
-
-    def record(self, outcome: str, findings: tuple[Finding, ...], moved: Moved | None = None) -> Record:
-        """What the trial leaves behind."""
-        journal, pointer = self._journal, read_pointer(self._folder)
-        compared = self._seen.evidence.get("canary.errors", Evidence())
-        facts = {
-            "environment": journal.environment,
-            "family": journal.family,
-            "kind": journal.kind,
-            "outcome": outcome,
-            "tried": journal.release,
-            "release": pointer.live if pointer else None,
-            "previous": pointer.previous if pointer else None,
-            "changed": moved is not None,
-            "workers": moved.workers if moved else 0,
-            "share": journal.share,
-            "requests": compared.n,
-            "live_requests": compared.beside,
-            "who": journal.who,
-            "reason": journal.reason,
-        }
-        verdict = Verdict(gate="deploy", subject=journal.release, findings=findings) if findings else None
-        took = time.monotonic() - self._started
-        return Record(step="deploy", subject=journal.environment, seconds=took, facts=facts, verdict=verdict)
-
-    def _looked(self, spent: float) -> Verdict:
-        self._journal = journal = msgspec.structs.replace(self._journal, spent=spent)
-        tallies = read_tallies(self._folder, journal.trial)
-        died = trying.died(self._folder, {one.worker: one.pid for one in tallies if not one.left})
-        if journal.kind == "shadow":
-            compared = Compared()
-            for one in tallies:
-                compared.add(one.shadow)
-            findings = gate.compared(compared, died=died, subject=journal.release)
-        else:
-            self._seen = gate.looked(self._seen, *self._totals(tallies))
-            self._journal = msgspec.structs.replace(journal, seen=msgspec.Raw(msgspec.json.encode(self._seen)))
-            trying.keep_if_on(self._target, self._journal)
-            findings = gate.judged(self._seen, subject=journal.release, died=died)
-        return Verdict(gate="deploy", subject=journal.release, findings=apply(findings, self._settings()))
-
-    def _totals(self, tallies: tuple[Tally, ...]) -> tuple[Counts, Counts]:
-        return total(tallies, self._journal.release), total(tallies, self._journal.live)
-
-    def _settings(self) -> dict[str, str]:
-        named = self._workspace.config.severity
-        return {check: severity for check, severity in named.items() if check.startswith("canary.")}
-
-    def _told(self, verdict: Verdict) -> Look:
-        return Look(
-            kind=self._journal.kind,
-            release=self._journal.release,
-            seconds=self._journal.spent,
-            of=self._journal.seconds,
-            requests=self._asked_so_far(verdict),
-            findings=verdict.findings,
-        )
-
-    def _rolled_back(self, verdict: Verdict) -> Record:
-        worst = verdict.fired[0]
-        trying.end(self._target, self._journal, f"{ROLLED_BACK}: {worst.check}: {worst.message}", _sentences(verdict))
-        return self.record(ROLLED_BACK, verdict.findings)
-
-    def _over(self, verdict: Verdict) -> Record:
-        if self._journal.kind == "shadow":
-            trying.end(self._target, self._journal, COMPARED, _sentences(verdict))
-            return self.record(COMPARED, verdict.findings)
-        if not verdict.accepted:
-            doubt = verdict.fired[0]
-            trying.hold(self._target, self._journal, f"{doubt.check}: {doubt.message}", _sentences(verdict))
-            return self.record(HELD, verdict.findings)
-        journal = self._journal
-        order = Order(
-            action="deploy", family=journal.family, release=journal.release, who=journal.who, reason=journal.reason
-        )
-        moved = trying.promote(self._target, journal, order, _sentences(verdict))
-        return self._ended() if moved is None else self.record(PROMOTED, verdict.findings, moved)
-
-    def _ended(self) -> Record:
-        trying.end(self._target, self._journal, f"{ENDED}: somebody moved the pointer meanwhile")
-        return self.record(ENDED, ())
-
-
-def _harmful(verdict: Verdict) -> bool:
-    """Whether a shadow, which answers nobody, harms those who are answered."""
-    return any(one.check == "canary.workers" and one.outcome is Outcome.FAIL for one in verdict.findings)
-
-
-def _sentences(verdict: Verdict) -> tuple[str, ...]:
-    return tuple(f"{one.check} {one.outcome.value}: {one.message}" for one in verdict.findings)
-
-
-def _local(workspace: Workspace, environment: str) -> LocalTarget:
-    target = chosen.target(workspace, environment)
-    if isinstance(target, LocalTarget):
-        return target
-    raise UsageError(
-        f'{environment} is not on this machine; canaries and shadows are for target = "local"',
-        next_step=f"deploy without: `mlops deploy {environment} RELEASE`",
-    )
-
-
-def _order(workspace: Workspace, release: str, reason: str) -> Order:
-    name = chosen.release(workspace, release)
-    family = split_version(name.rpartition("-")[0])[0]
-    who = f"{git.who(workspace.root)}@{socket.gethostname()}"
-    return Order(action="deploy", family=family, release=name, who=who, reason=reason)
+        return Judge(workspace, target, journal, look, tell).run()
 
 
 def _record(environment: str, order: Order, moved: Moved, mended: tuple[str, ...] = ()) -> Record:

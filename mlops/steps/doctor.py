@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from mlops.adapters import deepchecks, git, sources
 from mlops.adapters.ledger import tracking_uri
-from mlops.config import load
+from mlops.config import Environment, load
 from mlops.errors import MlopsError
 from mlops.health import Health, Line
 from mlops.reports.words import counted
@@ -211,8 +211,11 @@ def _ledger(workspace: Workspace) -> Iterator[Line]:
 
 
 def _ports(workspace: Workspace) -> Iterator[Line]:
-    """Whether each environment's port is free, or taken by our own server."""
+    """Whether the port of each environment of this machine is free, or taken by our own server."""
     for name, environment in workspace.config.environments.items():
+        if environment.target != "local":
+            yield _elsewhere(workspace, name, environment)
+            continue
         folder = workspace.environments / name
         servers = [read_server(family) for family in sorted(folder.glob("*")) if family.is_dir()]
         ours = any(server is not None and server.port == environment.port for server in servers)
@@ -224,6 +227,18 @@ def _ports(workspace: Workspace) -> Iterator[Line]:
         else:
             fix = f"stop what listens there, or set port in [tool.mlops.environments.{name}]"
             yield Line(health="warn", what=f"environment {name}", found=f"{where} is taken by another program", fix=fix)
+
+
+def _elsewhere(workspace: Workspace, name: str, environment: Environment) -> Line:
+    """Whether the program is there by which an environment beyond this machine is moved."""
+    words = ("kubectl",) if environment.target == "kubernetes" else environment.command.deploy
+    found = shutil.which(words[0]) or shutil.which(str(workspace.root / words[0]))
+    return Line(
+        health="ok" if found else "warn",
+        what=f"environment {name}",
+        found=f"its target is {environment.target}, and {words[0]} is {'there' if found else 'not there'}",
+        fix="" if found else f"install {words[0]} where you deploy from, or make it executable",
+    )
 
 
 def _workflows(workspace: Workspace) -> Iterator[Line]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlops.adapters import generator, git, load
+from mlops.adapters import generator, load
 from mlops.errors import MlopsError, NothingToDo, OutsideError, UsageError
 from mlops.release import PAYLOAD, Event, folder
 from mlops.serving.golden import read_golden
 from mlops.serving.pointer import Pointer, read_pointer
 from mlops.targets import chosen, history
+from mlops.targets.orders import who
 from mlops.targets.protocol import Order
 from mlops.targets.scratch import Copy, served_copy
 from mlops.verdict import Record
@@ -182,7 +182,7 @@ def _remember(workspace: Workspace, environment: str, family: str, pointer: Poin
         family=family,
         to=pointer.previous or "",
         previous=pointer.live,
-        who=f"{git.who(workspace.root)}@{socket.gethostname()}",
+        who=who(workspace),
         reason=measured,
         outcome=f"failed: {problems[0]}" if problems else "done",
         seconds=round(record.seconds, 3),

@@ -6,10 +6,8 @@ was agreed lies in a journal beside the pointer, requests are dealt out by the w
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,8 +15,6 @@ from uuid import uuid4
 import msgspec
 
 from mlops import outcomes
-from mlops.adapters import git
-from mlops.declare import split_version
 from mlops.errors import ConfigError, DeploymentFailed, MlopsError, NothingToDo, UsageError
 from mlops.gates import canary
 from mlops.gates import experiment as gate
@@ -31,6 +27,7 @@ from mlops.serving.trying import lot
 from mlops.statistics.effect import Arm
 from mlops.targets import chosen, trying
 from mlops.targets.local import LocalTarget
+from mlops.targets.orders import deployment, here, who
 from mlops.targets.protocol import Order, Prepare
 from mlops.targets.trying import Journal
 from mlops.verdict import Finding, Outcome, Record, Verdict
@@ -76,7 +73,7 @@ def start(
     InsufficientEvidence where nobody knows the live release's metric, or the plan's time cannot bring enough labels;
     then nothing has begun. NothingToDo where nothing is live or no server runs.
     """
-    target, order = _local(workspace, environment), _order(workspace, release, reason)
+    target, order = here(workspace, environment, "experiments"), deployment(workspace, release, reason)
     live = _live(target, order)
     _demand_log(workspace, environment, live)
     sample = stated(workspace, environment, live, plan)
@@ -107,7 +104,7 @@ def look(
         sentences = tuple(f"{one.check} {one.outcome.value}: {one.message}" for one in findings)
         done = False
         if said == "promote" and promote:
-            order = replace(_order(workspace, journal.release, journal.reason), release=journal.release)
+            order = deployment(workspace, journal.release, journal.reason)
             done = trying.promote(target, journal, order, sentences) is not None
         elif said in ("stop", "insufficient"):
             why = next((one.message for one in findings if one.fired), "")
@@ -119,8 +116,7 @@ def look(
 def stop(workspace: Workspace, *, environment: str, family: str | None = None, reason: str = "") -> Record:
     """The experiment ended by hand: the live release answers all requests. NothingToDo where none runs."""
     target, _, journal = _running(workspace, environment, family)
-    who = f"{git.who(workspace.root)}@{socket.gethostname()}"
-    trying.end(target, journal, f"{trying.ENDED}: {who}{f': {reason}' if reason else ''}")
+    trying.end(target, journal, f"{trying.ENDED}: {who(workspace)}{f': {reason}' if reason else ''}")
     facts = {"environment": environment, "family": journal.family, "challenger": journal.release, "live": journal.live}
     return Record(step="experiment", subject=environment, facts={**facts, "said": "stopped", "reason": reason})
 
@@ -271,7 +267,7 @@ def _live(target: LocalTarget, order: Order) -> str:
 
 
 def _running(workspace: Workspace, environment: str, family: str | None) -> tuple[LocalTarget, str, Journal]:
-    target = _local(workspace, environment)
+    target = here(workspace, environment, "experiments")
     name = chosen.family(target.families(), family, environment)
     journal = trying.read_journal(target.folder / name, KIND)
     if journal is None or journal.decided is not None:
@@ -280,23 +276,6 @@ def _running(workspace: Workspace, environment: str, family: str | None) -> tupl
             next_step=f"begin one: `mlops experiment start {environment} RELEASE --effect 2%`",
         )
     return target, name, journal
-
-
-def _local(workspace: Workspace, environment: str) -> LocalTarget:
-    target = chosen.target(workspace, environment)
-    if isinstance(target, LocalTarget):
-        return target
-    raise UsageError(
-        f'{environment} is not on this machine; experiments are for target = "local"',
-        next_step="compare releases in an environment of this machine",
-    )
-
-
-def _order(workspace: Workspace, release: str, reason: str) -> Order:
-    name = chosen.release(workspace, release)
-    family = split_version(name.rpartition("-")[0])[0]
-    who = f"{git.who(workspace.root)}@{socket.gethostname()}"
-    return Order(action="deploy", family=family, release=name, who=who, reason=reason)
 
 
 def _record(judge: _Look, said: Said, findings: tuple[Finding, ...], arms: tuple[Arm, Arm], *, done: bool) -> Record:

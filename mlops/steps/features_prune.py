@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops import pins
-from mlops.adapters import git
 from mlops.errors import GateFailed, UsageError, nearest
 from mlops.gates.pinned import Unknown
 from mlops.pins import Retained
@@ -19,6 +17,7 @@ from mlops.stores import open_store
 from mlops.stores.reading import published
 from mlops.targets import chosen, history
 from mlops.targets.lock import environment_lock
+from mlops.targets.orders import who
 from mlops.verdict import Record
 
 if TYPE_CHECKING:
@@ -60,18 +59,18 @@ def prune(
     What was done is an event in the environment's history, and in the ledger.
     """
     plans = _plans(workspace, environments, retire)
-    who = f"{git.who(workspace.root)}@{socket.gethostname()}"
+    by = who(workspace)
     done = []
     for plan in plans:
         for one in plan.retire:
             family = one.family if isinstance(one, Retained) else _family(workspace, one)
             place = chosen.local(workspace, plan.environment)
-            place.retire(family, one.holder.release, who=who, reason=reason)
-        done.append(_pruned(workspace, plan, who, reason))
+            place.retire(family, one.holder.release, who=by, reason=reason)
+        done.append(_pruned(workspace, plan, by, reason))
     return _record(done, done=True)
 
 
-def _pruned(workspace: Workspace, plan: Plan, who: str, reason: str) -> Plan:
+def _pruned(workspace: Workspace, plan: Plan, by: str, reason: str) -> Plan:
     """Do it under the environment's lock, by what is retained at that moment: a deployment may have come before."""
     target = chosen.local(workspace, plan.environment)
     started = time.monotonic()
@@ -86,7 +85,7 @@ def _pruned(workspace: Workspace, plan: Plan, who: str, reason: str) -> Plan:
                 family="",
                 to=", ".join(gone),
                 previous="",
-                who=who,
+                who=by,
                 reason=reason,
                 outcome="done",
                 seconds=round(time.monotonic() - started, 3),

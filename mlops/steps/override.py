@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from mlops import own_tests
-from mlops.adapters import git
 from mlops.errors import NothingToDo, UsageError, nearest
 from mlops.gates.overrides import in_force
 from mlops.gates.severities import FINAL, GATES, known_checks
+from mlops.targets.orders import who
 from mlops.verdict import Override, Record
 
 if TYPE_CHECKING:
@@ -88,9 +87,8 @@ def _day(until: str) -> date:
 
 
 def _event(workspace: Workspace, override: Override) -> Override:
-    who = f"{git.who(workspace.root)}@{socket.gethostname()}"
     at = datetime.now(UTC).isoformat(timespec="microseconds")
-    return dataclasses.replace(override, who=who, at=at, reason=" ".join(override.reason.split()))
+    return dataclasses.replace(override, who=who(workspace), at=at, reason=" ".join(override.reason.split()))
 
 
 def _today() -> date:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
-from mlops.adapters import git
-from mlops.declare import split_version
 from mlops.errors import NothingToDo, RollbackFailed, UsageError
 from mlops.targets import chosen, trying
 from mlops.targets.local import LocalTarget
+from mlops.targets.orders import family_of, who
 from mlops.targets.protocol import Order, Standing
 from mlops.verdict import Record
 
@@ -36,10 +34,10 @@ def rollback(
     target = chosen.target(workspace, environment)
     name = chosen.family(target.families(), _family(workspace, to) or family, environment)
     standing = target.standing(name)
-    who = f"{git.who(workspace.root)}@{socket.gethostname()}"
-    ended = trying.halt(target, name, who) if isinstance(target, LocalTarget) else ()
+    by = who(workspace)
+    ended = trying.halt(target, name, by) if isinstance(target, LocalTarget) else ()
     release = str(standing.live) if ended and to is None else _wanted(workspace, standing, to, environment)
-    order = Order(action="rollback", family=name, release=release, who=who, reason=reason)
+    order = Order(action="rollback", family=name, release=release, who=by, reason=reason)
     moved = target.move(order)
     return Record(
         step="rollback",
@@ -54,7 +52,7 @@ def rollback(
             "previous": moved.previous,
             "changed": moved.changed,
             "workers": moved.workers,
-            "who": who,
+            "who": by,
             "reason": reason,
         },
     )
@@ -64,7 +62,7 @@ def _family(workspace: Workspace, to: str | None) -> str | None:
     if to is None:
         return None
     try:
-        return split_version(chosen.release(workspace, to).rpartition("-")[0])[0]
+        return family_of(chosen.release(workspace, to))
     except UsageError:
         # What was typed is compared, and never made a path: it may lead anywhere.
         if workspace.releases.is_dir() and to in {place.name for place in workspace.releases.iterdir()}:

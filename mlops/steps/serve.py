@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,17 @@ SECRETS = "service.env"
 """The file in an environment's folder from which systemd takes the token: `NAME=value`, readable by its user alone."""
 
 
-def serve(workspace: Workspace, *, environment: str, family: str | None = None, port: int | None = None) -> Record:
+def serve(
+    workspace: Workspace,
+    *,
+    environment: str,
+    family: str | None = None,
+    port: int | None = None,
+    started: Callable[[str, int], None] = lambda *_: None,
+) -> Record:
     """What the server did, once it has ended. Keeps workers in the foreground, which follow the pointer.
 
+    `started` hears the host and the port once they are ours, before the first worker.
     SIGINT and SIGTERM drain it; SIGUSR1 replaces its workers by new ones. NothingToDo where nothing is live;
     OutsideError where the port is taken. The engine is the installed mlops, not a release's own copy, so it can
     host any release and outlives them; each release proves itself by its golden requests, and one that was judged with
@@ -53,6 +61,7 @@ def serve(workspace: Workspace, *, environment: str, family: str | None = None, 
     variables = _variables(settings, folder)
     at = port or settings.port
     with bentoserver.listening(settings.host, at) as listener, _heeding_signals() as told:
+        started(settings.host, at)
         posting = posting_of(target, name, listener, workers=settings.workers, variables=variables)
         server = Server(pid=os.getpid(), host=settings.host, port=at, workers=settings.workers)
         with announced(folder, server), Crews(posting) as crews:

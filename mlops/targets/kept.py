@@ -54,8 +54,8 @@ class KeptTarget(ABC):
     def _settled(self, family: Path, pointer: Pointer) -> bool:
         """Whether what the pointer names is surely what serves, so that the same order again has nothing to do."""
 
-    def _workers(self, family: Path) -> int:  # noqa: ARG002 - a place that does not know its workers has none to count
-        return 0
+    def _workers(self, family: Path) -> int | None:  # noqa: ARG002 - a place that does not know its workers
+        return None
 
     @property
     def environment(self) -> str:

@@ -31,12 +31,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """How an order ended: `changed` is False when the release was live already; `workers` that took it over."""
+    """How an order ended: `changed` is False when the release was live already.
+
+    `workers` is how many took it over; None where the place does not tell.
+    """
 
     release: str
     previous: str | None
     changed: bool
-    workers: int
+    workers: int | None
     seconds: float
 
 

@@ -24,7 +24,7 @@ from msgspec.structs import replace as with_
 from mlops.adapters.files import write_atomically
 from mlops.adapters.lock import locked
 from mlops.errors import DeploymentFailed, NothingToDo
-from mlops.release import Event
+from mlops.release import Event, Manifest
 from mlops.serving.pointer import Ack, Pointer, Tried, read_acks, read_pointer, write_pointer
 from mlops.serving.tally import TALLIES
 from mlops.targets import history
@@ -42,6 +42,10 @@ ENDED = "ended"
 
 _LOOK_EVERY = 0.05  # seconds
 _FOLLOW_SECONDS = 5.0  # for workers to follow the end of a trial; one that is dead or stuck is not waited for
+
+
+class _Over(Exception):
+    """The pointer does not bear the trial any more."""
 
 
 class Journal(Struct, frozen=True, kw_only=True):
@@ -106,13 +110,27 @@ def judging(folder: Path, kind: Kind) -> Iterator[None]:
         yield
 
 
+def demand_comparison(target: LocalTarget, family: str, release: str, kind: Kind) -> Pointer:
+    """The pointer to the live release that a trial is compared with; NothingToDo without one, or without a server."""
+    pointer = read_pointer(target.folder / family)
+    step = f"deploy it without: `mlops deploy {target.environment} {release}`"
+    if pointer is None:
+        raise NothingToDo(f"nothing is live that a {kind} could be compared with", next_step=step)
+    if not read_acks(target.folder / family):
+        raise NothingToDo(
+            f"no server runs in {target.environment}, so nothing would ask a {kind}",
+            next_step=f"start it (`mlops serve {target.environment}`), or {step}",
+        )
+    return pointer
+
+
 def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str | None:
     """Let every worker load the release, without a request; gives why one cannot, None when all hold it.
 
     NothingToDo where nothing is live or no server runs, for then nothing could be compared.
     """
     family = target.folder / journal.family
-    _demand_comparison(family, journal)
+    demand_comparison(target, journal.family, journal.release, journal.kind)
     with environment_lock(target.folder):
         manifest = target.verified(journal.release)
         target.demand_shared(journal.live, journal.release)
@@ -121,7 +139,12 @@ def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str
             target.rehearse(family, journal.release)
         except DeploymentFailed as error:
             return error.message
-        pointer = _demand_comparison(family, journal)
+        pointer = demand_comparison(target, journal.family, journal.release, journal.kind)
+        if pointer.live != journal.live:
+            raise DeploymentFailed(
+                f"somebody brought {pointer.live} live meanwhile; it was to be compared with {journal.live}",
+                next_step=f"look who: `mlops status {target.environment}`; then try it again",
+            )
         if prepare is not None:
             prepare(manifest, target.online)
         target.demand_features(journal.release)
@@ -172,10 +195,17 @@ def end(target: LocalTarget, journal: Journal, outcome: str, evidence: tuple[str
 def promote(target: LocalTarget, journal: Journal, order: Order, evidence: tuple[str, ...]) -> Moved | None:
     """Bring the canary live, as every worker holds it; None when somebody has ended the trial meanwhile."""
     family = target.folder / journal.family
-    pointer = read_pointer(family)
-    if pointer is None or not on_trial(pointer, journal):
+
+    def still(_: Manifest, __: Path) -> None:
+        """Asked under the lock: who rolled back while we waited for it does not get the release after all."""
+        pointer = read_pointer(family)
+        if pointer is None or not on_trial(pointer, journal):
+            raise _Over
+
+    try:
+        moved = target.move(order, prepare=still)
+    except _Over:
         return None
-    moved = target.move(order)
     with environment_lock(target.folder):
         _end(family, journal, "done", evidence)
     return moved
@@ -280,19 +310,6 @@ def _forget_the_lost(folder: Path) -> None:
         shadow = pointer.shadow if kept["shadow"] else None
         if (canary, shadow) != (pointer.canary, pointer.shadow):
             write_pointer(folder, with_(pointer, canary=canary, shadow=shadow, generation=pointer.generation + 1))
-
-
-def _demand_comparison(family: Path, journal: Journal) -> Pointer:
-    pointer = read_pointer(family)
-    step = f"deploy it without: `mlops deploy {journal.environment} {journal.release}`"
-    if pointer is None:
-        raise NothingToDo(f"nothing is live that a {journal.kind} could be compared with", next_step=step)
-    if not read_acks(family):
-        raise NothingToDo(
-            f"no server runs in {journal.environment}, so nothing would ask a {journal.kind}",
-            next_step=f"start it (`mlops serve {journal.environment}`), or {step}",
-        )
-    return pointer
 
 
 def _pointing(pointer: Pointer, journal: Journal, tried: Tried | None) -> Pointer:

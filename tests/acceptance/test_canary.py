@@ -13,7 +13,8 @@ import pytest
 
 from mlops.adapters import bentoserver
 from mlops.errors import DeploymentFailed
-from mlops.steps.deploy import Plan, deploy, resume, try_out
+from mlops.judging import Plan
+from mlops.steps.deploy import deploy, resume, try_out
 from mlops.steps.rollback import rollback
 from mlops.steps.status import status
 from mlops.verdict import Outcome
@@ -25,7 +26,7 @@ PLANTED = "if (((amount * 100).round() % 20) == 7).any(): raise RuntimeError('pl
 SLOW = "import time; time.sleep(0.05)"
 STEP = (
     "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
-    "from mlops.steps.deploy import Plan, try_out; from mlops.steps.serve import serve;"
+    "from mlops.judging import Plan; from mlops.steps.deploy import try_out; from mlops.steps.serve import serve;"
     "workspace = open_workspace(Path(sys.argv[1]));"
 )
 SERVE = f"{STEP} serve(workspace, environment='staging')"

@@ -13,8 +13,9 @@ import pytest
 from mlops.adapters import bento
 from mlops.adapters.python_environment import interpreter
 from mlops.errors import DeploymentFailed, OutsideError
+from mlops.judging import Plan
 from mlops.serving.packages import lacking, packages
-from mlops.steps.deploy import Plan, deploy, try_out
+from mlops.steps.deploy import deploy, try_out
 from mlops.steps.status import status
 from mlops.targets import chosen
 from mlops.targets.protocol import Order

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import replace
+
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from mlops.cli.deploy import command
+from mlops.cli.status import command as status_command
 from mlops.cli.trials import _failure
 from mlops.errors import DeploymentFailed, NothingToDo, UsageError
 from mlops.gates.canary import Seen, judged
-from mlops.steps.deploy import Plan, deploy, resume, try_out
+from mlops.judging import Plan
+from mlops.serving.pointer import Ack, Pointer, Tried, being_a_worker, read_pointer, write_ack, write_pointer
+from mlops.steps.deploy import deploy, preview, resume, try_out
 from mlops.targets import chosen, trying
+from mlops.targets.local import LocalTarget
+from mlops.targets.orders import deployment
 from mlops.targets.trying import Journal
 from mlops.verdict import Record, Verdict
 from mlops.workspace import open_workspace
@@ -82,12 +92,9 @@ def test_an_end_that_was_decided_is_finished_by_the_next_who_comes(project, name
     """Promise 12: killed after the decision, before the history had it."""
     deploy(project, environment="staging", release=name)
     folder = project.environments / "staging" / "fraud"
-    journal = Journal(
-        kind="canary", trial="t", environment="staging", family="fraud", release="fraud_v2-1", live=name, share=0.1,
-        seconds=9, requests=None, since="2026-11-21T10:00:00+00:00", who="me", reason="",
-    )  # fmt: skip
-    decided = trying.event_of(journal, "rolled back: errors", ("canary.errors fail",))
-    trying.keep(folder, Journal(**{**{f: getattr(journal, f) for f in journal.__struct_fields__}, "decided": decided}))
+    tried = journal(name, "fraud_v2-1")
+    decided = trying.event_of(tried, "rolled back: errors", ("canary.errors fail",))
+    trying.keep(folder, msgspec.structs.replace(tried, decided=decided))
     deploy(project, environment="staging", release=name)
     assert trying.read_journal(folder, "canary") is None
     from mlops.targets import history
@@ -106,7 +113,9 @@ def test_an_end_that_was_decided_is_finished_by_the_next_who_comes(project, name
         (["--canary", "10%", "--requests", "20"], "20 requests cannot tell"),
         (["--canary", "10%", "--shadow"], "answers none"),
         (["--for", "10m"], "--canary 10%"),
-        (["--resume", "--canary", "10%"], "--resume"),
+        (["--resume", "--canary", "10%"], "no --canary"),
+        (["--resume", "--dry-run"], "no --dry-run"),
+        (["--resume", "--for", "1h", "--requests", "900"], "no --requests"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(project, name, options, says):
@@ -115,6 +124,83 @@ def test_options_that_make_no_sense_are_refused(project, name, options, says):
     told = result.output + str(result.exception)
     assert says in told
     assert result.exit_code == 2 or isinstance(result.exception, UsageError)
+
+
+@pytest.fixture
+def other(project):
+    return make_release(project.releases, contract("fraud_v2", computed=False, stored=False))
+
+
+@pytest.fixture
+def worker(project, name):
+    """What a server leaves beside the pointer as long as one worker of it lives."""
+    deploy(project, environment="staging", release=name)
+    folder = project.environments / "staging" / "fraud"
+    with being_a_worker(folder):
+        write_ack(folder, Ack(pid=os.getpid(), generation=1, serving=name, ok=True))
+        yield folder
+
+
+def journal(live, release):
+    return Journal(
+        kind="canary", trial="t", environment="staging", family="fraud", release=release, live=live, share=0.1,
+        seconds=9, requests=None, since="2026-11-21T10:00:00+00:00", who="me", reason="",
+    )  # fmt: skip
+
+
+def test_the_preview_of_a_trial_says_whom_it_would_ask_and_touches_nothing(project, name, other, worker):
+    before = (worker / "pointer.json").read_bytes()
+    asked = CliRunner().invoke(
+        command, ["staging", other, "--canary", "10%", "--for", "1m", "--dry-run", "--project", str(project.root)]
+    )
+    assert asked.output == f"{other} would answer 10% of the entities beside {name} for 60 seconds, in staging\n"
+    shadow = preview(project, environment="staging", release=other, plan=Plan(kind="shadow", seconds=5))
+    assert f"{other} would be asked what {name} is asked, and answer nobody" in shadow
+    assert "live in staging already" in preview(project, environment="staging", release=name, plan=Plan())
+    assert (worker / "pointer.json").read_bytes() == before
+    assert not (worker / "canary.json").exists()
+
+
+def test_a_canary_that_a_rollback_ended_while_its_promotion_waited_does_not_go_live(
+    project, name, other, worker, monkeypatch
+):
+    target = chosen.local(project, "staging")
+    tried = journal(name, other)
+    trying.keep(worker, tried)
+    write_pointer(worker, Pointer(live=name, generation=2, canary=Tried(release=other, trial="t", share=0.1)))
+    monkeypatch.setattr(trying, "_FOLLOW_SECONDS", 0.0)
+    move = LocalTarget.move
+
+    def waiting(self, order, **given):
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalTarget, "move", move)
+            trying.halt(target, "fraud", "me")
+        return move(replace(self, rehearses=False, patience=0.1), order, **given)
+
+    monkeypatch.setattr(LocalTarget, "move", waiting)
+    assert trying.promote(target, tried, deployment(project, other, ""), ()) is None
+    assert target.standing("fraud").live == name
+    assert [(one.action, one.to) for one in target.history("fraud")][1:] == [("canary", other)]
+
+
+def test_a_trial_is_not_begun_beside_another_release_than_was_meant(project, name, other, worker):
+    with pytest.raises(DeploymentFailed, match=f"somebody brought {name} live meanwhile"):
+        trying.begin(chosen.local(project, "staging"), journal("fraud_v0-1", other), None)
+    assert not read_pointer(worker).tries
+
+
+def test_what_is_elsewhere_is_told_without_a_server_of_ours(project, name):
+    with (project.root / "pyproject.toml").open("a") as file:
+        file.write(
+            '\n[tool.mlops.environments.edge]\ntarget = "command"\ndirty = "allow"\n'
+            '[tool.mlops.environments.edge.command]\ndeploy = ["true"]\nprobe = ["true"]\nrollback = ["true"]\n'
+        )
+    done = CliRunner().invoke(command, ["edge", name, "--project", str(project.root)])
+    assert re.fullmatch(rf"edge: {name} is live \(before: nothing\) in [0-9.]+ s\n", done.stdout), done.output
+    shown = CliRunner().invoke(status_command, ["edge", "--project", str(project.root)])
+    assert "  server    ready\n" in shown.output
+    refused = CliRunner().invoke(command, ["edge", name, "--canary", "10%", "--project", str(project.root)])
+    assert isinstance(refused.exception, UsageError)
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("rolled back", 5), ("ended", 5), ("held", 7), ("promoted", None)])

@@ -134,6 +134,17 @@ def test_a_port_of_another_program_is_a_warning(project):
     assert look(project, "environment staging").health == "ok"
 
 
+def test_of_an_environment_elsewhere_the_program_that_moves_it_is_looked_for(project):
+    with (project / "pyproject.toml").open("a") as file:
+        file.write('[tool.mlops.environments.edge]\ntarget = "command"\n[tool.mlops.environments.edge.command]\n')
+        file.write('deploy = ["./ops.sh"]\nprobe = ["true"]\nrollback = ["true"]\n')
+    line = look(project, "environment edge")
+    assert (line.health, line.found) == ("warn", "its target is command, and ./ops.sh is not there")
+    (project / "ops.sh").write_text("#!/bin/sh\n")
+    (project / "ops.sh").chmod(0o755)
+    assert look(project, "environment edge").health == "ok"
+
+
 def test_a_ledger_that_does_not_answer_fails_without_telling_the_password(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{free_port()}")
     line = look(project, "ledger")

@@ -11,8 +11,10 @@ import time
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
 from mlops.adapters import bentoserver
+from mlops.cli.serve import command
 from mlops.config import Decisions, Environment
 from mlops.decisions import read
 from mlops.errors import DeploymentFailed, NothingToDo, OutsideError, UsageError
@@ -52,6 +54,12 @@ def test_an_environment_without_a_live_release_is_refused(project):
     with pytest.raises(NothingToDo) as caught:
         serve(project, environment="staging")
     assert "mlops deploy staging" in caught.value.next_step
+
+
+def test_it_says_that_it_starts_only_where_it_does(project):
+    told = CliRunner().invoke(command, ["staging", "--project", str(project.root)])
+    assert isinstance(told.exception, NothingToDo)
+    assert "starting" not in told.output
 
 
 def test_a_taken_port_is_named(project, live):
