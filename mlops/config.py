@@ -100,11 +100,12 @@ class Kubernetes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gateway: str = ""  # "NAME" or "NAMESPACE/NAME" of the Gateway that routes requests; "": a Service alone
     hostname: str = ""  # that the Gateway routes; "": all
     token_secret: str = ""  # the Secret that holds the token, under the key `token_env`
+    decisions_claim: str = ""  # the PersistentVolumeClaim on which pods keep their decisions; "": they keep none
     seconds: Positive = 300.0  # for a release to become ready
 
 
 class Decisions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a local environment keeps of its answers."""
+    """What an environment keeps of its answers."""
 
     log: bool = True
     keep: Duration = "30d"  # what is older is removed

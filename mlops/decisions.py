@@ -29,7 +29,8 @@ def read(
 ) -> pa.Table:
     """All decisions in `folder` from `since` on and before `until`, in the order of time; of all releases, all arms.
 
-    Those of living workers too, up to the last moment (0.2 seconds) and those that workers left which died. A column
+    Those of living workers too, up to the last moment (0.2 seconds) and those that workers left which died; those in
+    folders one below too, where each service has one of its own (the pods of a cluster). A column
     that a release does not have is null in its rows; one that differs in type between releases is text.
     Times without a zone are UTC. A folder that is not there has no decisions: a table without rows.
     """
@@ -54,8 +55,8 @@ def _segments(
     """Open segments first: one that is closed meanwhile is found again as Parquet, and then counts as that."""
     from pyarrow import parquet
 
-    opened = {path.stem: table for path in sorted(folder.glob(f"*{OPEN}")) if (table := _open(path)) is not None}
-    for path in sorted(folder.glob(f"*{CLOSED}")):
+    opened = {path.stem: table for path in _files(folder, OPEN) if (table := _open(path)) is not None}
+    for path in _files(folder, CLOSED):
         opened.pop(path.stem, None)
         if until is not None and begun(path.stem) >= until:
             continue
@@ -69,6 +70,10 @@ def _segments(
                 yield file.read(names if wanted is None else [name for name in wanted if name in names])
     for table in opened.values():
         yield table if wanted is None else table.select([name for name in wanted if name in table.column_names])
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    return sorted([*folder.glob(f"*{suffix}"), *folder.glob(f"*/*{suffix}")], key=lambda path: path.name)
 
 
 def _newest(file: parquet.ParquetFile, column: int) -> datetime:

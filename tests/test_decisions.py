@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
+from mlops.adapters.segments import named
 from mlops.decisions import read
 from mlops.serving.decisions import DecisionLog, Settings
 from mlops.serving.runtime import load_release
@@ -28,6 +29,18 @@ def written(folder, *asked, close="10m", **more):
 @pytest.fixture
 def first(made):  # noqa: F811
     return load_release(made.releases, made.first, made.online)
+
+
+def test_services_with_a_folder_each_are_read_together_and_tidy_up_after_those_that_are_gone(first, tmp_path):
+    row = [{"customer_id": 1, "amount": 12.5}]
+    for pod in ("pod-a", "pod-b"):
+        written(tmp_path / pod, (first, "live", pod, row), beside=True)
+    lost = tmp_path / "pod-gone" / f"{named(datetime.now(UTC) - timedelta(days=40), 'w', 'm')}.arrow"
+    lost.parent.mkdir()
+    lost.touch()
+    written(tmp_path / "pod-a", (first, "live", "again", row), beside=True)
+    assert read(tmp_path)["request_id"].to_pylist() == ["pod-a", "pod-b", "again"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pod-a", "pod-b"]
 
 
 def test_a_decision_has_what_was_asked_what_the_model_was_given_and_what_it_said(first, tmp_path):

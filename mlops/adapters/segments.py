@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,10 +114,28 @@ def recover(folder: Path) -> int:
 
 def prune(folder: Path, before: datetime) -> int:
     """Remove closed segments that were begun before a moment; gives how many."""
-    old = [path for path in folder.glob(f"*{CLOSED}") if begun(path.stem) < before]
-    for path in old:
+    return _removed([path for path in folder.glob(f"*{CLOSED}") if begun(path.stem) < before])
+
+
+def prune_left(folders: Path, before: datetime) -> int:
+    """Remove what writers left in the folders below that were begun before a moment, also what they did not close.
+
+    They may be other machines': a lock tells nothing of those, but no writer keeps a segment open for so long. Gives
+    how many segments; a folder that has become empty goes as well.
+    """
+    found = [path for suffix in (OPEN, CLOSED) for path in folders.glob(f"*/*{suffix}")]
+    old = [path for path in found if begun(path.stem) < before]
+    count = _removed(old)
+    for folder in {path.parent for path in old}:
+        with contextlib.suppress(OSError):  # it holds others
+            folder.rmdir()
+    return count
+
+
+def _removed(paths: Sequence[Path]) -> int:
+    for path in paths:
         path.unlink(missing_ok=True)
-    return len(old)
+    return len(paths)
 
 
 def _locked(path: Path) -> int:

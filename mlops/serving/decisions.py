@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from mlops.adapters.segments import OpenSegment, named, prune, recover
+from mlops.adapters.segments import OpenSegment, named, prune, prune_left, recover
+from mlops.config import Decisions
 from mlops.contract import Contract
 from mlops.declare import duration
 from mlops.errors import MlopsError
@@ -34,6 +35,7 @@ FOLDER = "decisions"
 
 FOLDER_VARIABLE, KEEP_VARIABLE = "MLOPS_DECISIONS", "MLOPS_DECISIONS_KEEP"
 CLOSE_VARIABLE, OMIT_VARIABLE = "MLOPS_DECISIONS_CLOSE", "MLOPS_DECISIONS_OMIT"
+BESIDE_VARIABLE = "MLOPS_DECISIONS_BESIDE"
 
 _EVERY = 0.2  # seconds between two writes
 _MOST_ROWS = 65_536  # that may wait to be written
@@ -53,13 +55,29 @@ Tell = Callable[[str, str, int], None]
 class Settings:
     """Where decisions go, which names are left out (fields, and columns of the model), and until when they are kept.
 
-    A segment is closed after `close`, or when it is large; one older than `keep` is removed.
+    A segment is closed after `close`, or when it is large; one older than `keep` is removed. With `beside`, the folder
+    above holds those of other services alone, which may be gone for good: what is too old there is removed as well.
     """
 
     folder: Path
     keep: timedelta = timedelta(days=30)
     close: timedelta = timedelta(minutes=10)
     omit: frozenset[str] = frozenset()
+    beside: bool = False
+
+
+def variables_of(wanted: Decisions, folder: str, *, beside: bool = False) -> dict[str, str]:
+    """The variables by which a service is told what its environment keeps, and in which folder; `settings` reads them.
+
+    All are named where nothing is kept too: what a process was given by chance must not stand in for them.
+    """
+    return {
+        FOLDER_VARIABLE: folder if wanted.log else "",
+        KEEP_VARIABLE: wanted.keep,
+        CLOSE_VARIABLE: wanted.close,
+        OMIT_VARIABLE: ",".join(wanted.omit),
+        BESIDE_VARIABLE: "1" if beside else "",
+    }
 
 
 def settings(variables: Mapping[str, str]) -> Settings | None:
@@ -72,6 +90,7 @@ def settings(variables: Mapping[str, str]) -> Settings | None:
         keep=duration(variables.get(KEEP_VARIABLE) or "30d"),
         close=duration(variables.get(CLOSE_VARIABLE) or "10m"),
         omit=frozenset(filter(None, variables.get(OMIT_VARIABLE, "").split(","))),
+        beside=bool(variables.get(BESIDE_VARIABLE)),
     )
 
 
@@ -210,7 +229,10 @@ class DecisionLog:
         try:
             recover(self.settings.folder)
             # A segment holds what came until it was closed: the newest row of one begun so long ago is old as well.
-            prune(self.settings.folder, datetime.now(UTC) - self.settings.keep - self.settings.close)
+            before = datetime.now(UTC) - self.settings.keep - self.settings.close
+            prune(self.settings.folder, before)
+            if self.settings.beside:
+                prune_left(self.settings.folder.parent, before)
         except Exception:
             _logger.exception("the decisions in %s cannot be tidied", self.settings.folder)
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from mlops.adapters import bentoserver
 from mlops.config import Environment
 from mlops.errors import NothingToDo, OutsideError, UsageError
-from mlops.serving import decisions
 from mlops.serving.crews import LOOK_EVERY, Crews
+from mlops.serving.decisions import FOLDER, variables_of
 from mlops.serving.integrity import verify
 from mlops.serving.pointer import forget_dead_workers, read_acks, read_pointer
 from mlops.targets import chosen
@@ -122,7 +122,7 @@ def _not_twice(folder: Path, environment: str) -> None:
 
 def _variables(settings: Environment, folder: Path) -> dict[str, str]:
     """What workers are told beside where to find things: the token, and what they log."""
-    told = logging_variables(settings, folder)
+    told = variables_of(settings.decisions, str(folder / FOLDER))
     if settings.token_env is None:
         return told
     token = os.environ.get(settings.token_env)
@@ -132,17 +132,6 @@ def _variables(settings: Environment, folder: Path) -> dict[str, str]:
             next_step=f"set it: export {settings.token_env}=…",
         )
     return {**told, "MLOPS_TOKEN": token}
-
-
-def logging_variables(settings: Environment, folder: Path) -> dict[str, str]:
-    """Variables that name the decision log; what this process was given by chance must not stand in for them."""
-    wanted = settings.decisions
-    return {
-        decisions.FOLDER_VARIABLE: str(folder / decisions.FOLDER) if wanted.log else "",
-        decisions.KEEP_VARIABLE: wanted.keep,
-        decisions.CLOSE_VARIABLE: wanted.close,
-        decisions.OMIT_VARIABLE: ",".join(wanted.omit),
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 from mlops.config import Environment
 from mlops.errors import UsageError
 from mlops.release import Manifest
+from mlops.serving.decisions import variables_of
 
 Object = dict[str, Any]
 
@@ -26,6 +27,7 @@ OF_A_RELEASE = ("poddisruptionbudgets", "services", "deployments")
 
 PORT = 3000
 ONLINE = "/etc/mlops/online.json"
+DECISIONS = "/decisions"
 _USER = 1034  # the user of BentoML's images
 _DRAIN_SECONDS = 5  # until every proxy has heard that a pod goes
 _BOOT_PERIODS, _BOOT_PERIOD = 45, 2  # the time that check-service gives a boot
@@ -50,6 +52,11 @@ class Place:
     def name(self) -> str:
         """The family's Service, HTTPRoute and pointer."""
         return dns(self.family)
+
+    @property
+    def keeps_decisions(self) -> bool:
+        """Whether its pods log what they answer: where there is a volume that outlives them."""
+        return self.settings.decisions.log and bool(self.settings.kubernetes.decisions_claim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +127,7 @@ def _deployment(place: Place, manifest: Manifest, selects: Object) -> Object:
                     "runAsUser": _USER,
                     "runAsGroup": _USER,
                     "fsGroup": _USER,
+                    "fsGroupChangePolicy": "OnRootMismatch",  # else each pod walks through all decisions first
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 "containers": [_container(place, manifest)],
@@ -158,6 +166,7 @@ def _container(place: Place, manifest: Manifest) -> Object:
                 if place.online
                 else []
             ),
+            *([{"name": "decisions", "mountPath": DECISIONS}] if place.keeps_decisions else []),
         ],
     }
 
@@ -176,12 +185,25 @@ def _variables(place: Place, manifest: Manifest) -> list[Object]:
     if place.settings.token_env:
         key = {"name": place.settings.kubernetes.token_secret, "key": place.settings.token_env}
         variables.append({"name": "MLOPS_TOKEN", "valueFrom": {"secretKeyRef": key}})
-    return variables
+    return variables + (_of_decisions(place) if place.keeps_decisions else [])
+
+
+def _of_decisions(place: Place) -> list[Object]:
+    """A folder for each pod: whether a segment's writer lives is known by a lock, which tells of one machine alone."""
+    pod = {"name": "MLOPS_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    folder = f"{DECISIONS}/{place.environment}/{place.family}/$(MLOPS_POD)"
+    told = variables_of(place.settings.decisions, folder, beside=True)
+    return [pod, *({"name": name, "value": value} for name, value in told.items())]
 
 
 def _volumes(place: Place) -> list[Object]:
     online = {"name": "online", "configMap": {"name": f"{place.name}-online"}}
-    return [{"name": "state", "emptyDir": {"sizeLimit": "256Mi"}}, *([online] if place.online else [])]
+    claim = {"claimName": place.settings.kubernetes.decisions_claim}
+    return [
+        {"name": "state", "emptyDir": {"sizeLimit": "256Mi"}},
+        *([online] if place.online else []),
+        *([{"name": "decisions", "persistentVolumeClaim": claim}] if place.keeps_decisions else []),
+    ]
 
 
 def _probe(path: str, period: int) -> Object:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from mlops.adapters.segments import OpenSegment, begun, named, prune, recover, rows_of
+from mlops.adapters.segments import OpenSegment, begun, named, prune, prune_left, recover, rows_of
 from mlops.errors import OutsideError
 
 SCHEMA = pa.schema([("x", pa.int64()), ("text", pa.string())])
@@ -139,6 +139,18 @@ def test_old_segments_are_removed_by_age(tmp_path):
         segment.close()
     assert prune(tmp_path, now - timedelta(days=30)) == 1
     assert closed(tmp_path) == [1]
+
+
+def test_what_writers_left_in_other_folders_is_removed_by_age_closed_or_not(tmp_path):
+    now = datetime.now(UTC)
+    for folder, days, closes in (("gone", 40, True), ("killed", 41, False), ("old", 42, True), ("old", 1, False)):
+        segment = OpenSegment(tmp_path / folder, named(now - timedelta(days=days), "abc", "m"), SCHEMA)
+        segment.append(batch(days))
+        if closes:
+            segment.close()
+    assert prune_left(tmp_path, now - timedelta(days=30)) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert [path.suffix for path in (tmp_path / "old").iterdir()] == [".arrow"]
 
 
 def test_beginning_and_recovering_at_the_same_time_loses_nothing(tmp_path):

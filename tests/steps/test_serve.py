@@ -15,12 +15,12 @@ from click.testing import CliRunner
 
 from mlops.adapters import bentoserver
 from mlops.cli.serve import command
-from mlops.config import Decisions, Environment
+from mlops.config import Decisions
 from mlops.decisions import read
 from mlops.errors import DeploymentFailed, NothingToDo, OutsideError, UsageError
-from mlops.serving.decisions import Settings, settings
+from mlops.serving.decisions import Settings, settings, variables_of
 from mlops.steps.deploy import deploy
-from mlops.steps.serve import logging_variables, serve, unit
+from mlops.steps.serve import serve, unit
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 
@@ -127,12 +127,9 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(project, live, 
 
 
 def test_decisions_are_logged_as_the_environment_says(tmp_path):
-    said = Decisions(keep="90d", omit=("email", "name"))
-    variables = logging_variables(Environment(decisions=said), tmp_path)
-    assert settings(variables) == Settings(
-        folder=tmp_path / "decisions", keep=timedelta(days=90), omit=frozenset({"email", "name"})
-    )
-    off = logging_variables(Environment(decisions=Decisions(log=False)), tmp_path)
+    variables = variables_of(Decisions(keep="90d", omit=("email", "name")), str(tmp_path))
+    assert settings(variables) == Settings(folder=tmp_path, keep=timedelta(days=90), omit=frozenset({"email", "name"}))
+    off = variables_of(Decisions(log=False), str(tmp_path))
     assert settings({"MLOPS_DECISIONS": "/by/chance", **off}) is None
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
+import msgspec
 import pytest
 import yaml
 
-from mlops.config import Environment, Kubernetes, load
+from mlops.config import Decisions, Environment, Kubernetes, load
 from mlops.errors import ConfigError, DeploymentFailed, RollbackFailed, UsageError
+from mlops.serving.decisions import Settings as DecisionSettings
+from mlops.serving.decisions import settings as settings_of
 from mlops.stores.reading import Address, write_address
 from mlops.targets import chosen
 from mlops.targets.kubernetes import KubernetesTarget
@@ -150,6 +156,49 @@ def test_the_pods_may_do_nothing_but_serve(place):
     assert variables["MLOPS_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": "fraud-token", "key": "FRAUD_TOKEN"}
     assert variables["MLOPS_RELEASE_NAME"]["value"] == place.names[0]
     assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_pods_keep_their_decisions_on_the_claim_each_in_a_folder_of_its_own(place, tmp_path):
+    kept = Decisions(keep="90d", omit=("email",))
+    settings = msgspec.structs.replace(
+        LIVE, decisions=kept, kubernetes=msgspec.structs.replace(SETTINGS, decisions_claim="decisions")
+    )
+    target = replace(place.target, settings=settings)
+    deployment = next(yaml.safe_load_all(target.preview(order(place.names[0]))))
+    for version in ("1.29.0", "1.33.0", "1.37.0"):
+        kubernetes_validate.validate(deployment, version, strict=True)
+    pod = deployment["spec"]["template"]["spec"]
+    (claimed,) = [one for one in pod["volumes"] if "persistentVolumeClaim" in one]
+    assert claimed["persistentVolumeClaim"] == {"claimName": "decisions"}
+    (container,) = pod["containers"]
+    (mount,) = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == claimed["name"]]
+    folders = {name: settings_of(told_in(container["env"], pod=name)) for name in ("fraud-a", "fraud-b")}
+    assert folders["fraud-a"] == DecisionSettings(
+        folder=Path(mount) / "production" / "fraud" / "fraud-a",
+        keep=timedelta(days=90),
+        omit=frozenset({"email"}),
+        beside=True,
+    )
+    assert folders["fraud-b"].folder == folders["fraud-a"].folder.with_name("fraud-b")
+
+
+def told_in(variables, *, pod):
+    """The variables of a container as Kubernetes hands them to the process: $(NAME) stands for one that came before."""
+    told = {}
+    for one in variables:
+        value = pod if one.get("valueFrom", {}).get("fieldRef") == {"fieldPath": "metadata.name"} else one.get("value")
+        told[one["name"]] = re.sub(r"\$\((\w+)\)", lambda found: told[found[1]], value or "")
+    return told
+
+
+@pytest.mark.parametrize("how", [{"decisions": Decisions(log=False)}, {}])
+def test_without_a_claim_or_where_none_are_kept_pods_log_no_decisions(place, how):
+    claim = "decisions" if how else ""
+    settings = msgspec.structs.replace(LIVE, kubernetes=msgspec.structs.replace(SETTINGS, decisions_claim=claim), **how)
+    deployment = next(yaml.safe_load_all(replace(place.target, settings=settings).preview(order(place.names[0]))))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert settings_of(told_in(container["env"], pod="fraud-a")) is None
+    assert len(deployment["spec"]["template"]["spec"]["volumes"]) == 1
 
 
 def test_nothing_is_routed_to_a_release_before_its_pods_are_ready(place):
