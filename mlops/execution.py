@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
@@ -191,9 +192,12 @@ class Executor:
         known = self._known(key, task)
         if known is not None:
             return known
-        with self._reuse.alone(key) as waited:  # who waited finds what the other one has computed
-            known = self._known(key, task) if waited else None
+        with self._reuse.alone(key, task.step, partial(self._waiting, task.name)) as look:
+            known = self._known(key, task) if look else None  # what another one has computed meanwhile
             return known or self._made(task, needs, made_of, key)
+
+    def _waiting(self, name: str, who: str) -> None:
+        self._observer.progress(name, f"waits for {who}, who computes it")
 
     def _made(self, task: Task, needs: Records, made_of: Mapping[str, Any] | None, key: str) -> Record:
         if task.recorded:

@@ -22,6 +22,7 @@ from uuid import uuid4
 from mlops.adapters import files
 from mlops.adapters.github.event import current
 from mlops.adapters.ledger import tracking_uri
+from mlops.adapters.lock import alive
 from mlops.errors import MlopsError, OutsideError
 from mlops.verdict import Outcome, Record
 
@@ -146,7 +147,7 @@ class Recorder:
                 left = json.loads(marker.read_bytes())
             except FileNotFoundError:  # its run has ended since, or another one has buried it
                 continue
-            if left["ledger"] == tracking_uri(self.workspace.home) and not _alive(int(left["pid"])):
+            if left["ledger"] == tracking_uri(self.workspace.home) and not alive(int(left["pid"])):
                 found.append((marker, left))
         return found
 
@@ -164,16 +165,6 @@ class Recorder:
             error = future.exception()
             if isinstance(error, MlopsError):
                 raise error
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _user() -> str:

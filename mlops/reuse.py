@@ -1,6 +1,7 @@
 """What has been computed already: this machine's index is asked first, then the team's store, for one key at a time.
 
-Where two runs want the same key at once, one computes it and the other waits for it; the lock dies with its holder.
+Where two runs want the same key at once, one computes it and the other waits for it: on one machine by a lock that dies
+with its holder, across a team's machines by a claim in its store, which goes stale when its holder is gone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
+from mlops.adapters.claims import Claims
 from mlops.adapters.index import Entry, Index
 from mlops.adapters.lock import alone
 from mlops.adapters.objects import ObjectStore
@@ -38,6 +40,7 @@ class Reuse:
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="shared")
         self._pending: list[Future[None]] = []
         self._troubles: list[str] = []
+        self._closed = False
 
     def find(self, key: str, step: str, still: Callable[[Record], bool]) -> Record | None:
         """The record of a key with all its outputs on this machine, or None.
@@ -65,7 +68,7 @@ class Reuse:
         shared = self._team()
         if shared is not None:
             entry = Entry(record=record, ingredients=ingredients, fork=self._index.fork)
-            self._pending.append(self._uploads.submit(self._upload, shared, entry))
+            self._behind(self._upload, shared, entry)
 
     def forget_all_with(self, digest: str) -> None:
         """Forget every record that needs this object, so that it is computed anew."""
@@ -76,21 +79,39 @@ class Reuse:
                 self._index.forget(entry.record.key)
 
     @contextmanager
-    def alone(self, key: str) -> Iterator[bool]:
-        """Nobody else on this machine computes the key meanwhile; gives whether somebody did until now."""
+    def alone(self, key: str, step: str, waiting: Callable[[str], None] = lambda _: None) -> Iterator[bool]:
+        """Nobody else computes the key meanwhile, as far as that can be had; gives whether somebody may have until now.
+
+        `waiting` is told who does, where that is on another machine.
+        """
         if not key:
             yield False
             return
         with alone(self._objects.root.parent / "locks" / f"{key}.lock") as waited:
-            yield waited
+            claims = self._claims(step)
+            if claims is None:
+                yield waited
+                return
+            claims.take(key, lambda: self._is_there(key), waiting)
+            if self._closed:
+                raise OutsideError("the run has ended while it waited", next_step="run again")
+            try:
+                yield True
+            finally:  # when what was computed has reached the store, so that who waits finds it
+                self._behind(claims.release, key)
 
     def close(self) -> tuple[str, ...]:
         """Wait for the team's store; gives what went wrong with it, which stops no run."""
+        self._closed = True
+        if self._shared is not None:
+            self._shared.claims.stop_waiting()
         try:
             for future in self._pending:
                 future.result()
         finally:
             self._uploads.shutdown(wait=True, cancel_futures=True)
+            if self._shared is not None:
+                self._shared.claims.close()
         return tuple(dict.fromkeys(self._troubles))
 
     def _brought(self, key: str, still: Callable[[Record], bool]) -> Record | None:
@@ -108,6 +129,22 @@ class Reuse:
             return None
         self._index.take([kept.entry])
         return kept.entry.record
+
+    def _behind(self, action: Callable[..., None], *given: Any) -> None:
+        """Do it after what is being uploaded; at once where the run has been closed."""
+        if self._closed:
+            action(*given)
+        else:
+            self._pending.append(self._uploads.submit(action, *given))
+
+    def _claims(self, step: str) -> Claims | None:
+        """Where keys are claimed: in the team's store, but for no step that is wanted anew, and not by a fork's run."""
+        shared = None if step in self._anew or self._index.fork else self._team()
+        return None if shared is None else shared.claims
+
+    def _is_there(self, key: str) -> bool:
+        shared = self._team()
+        return shared is not None and shared.find(key) is not None
 
     def _team(self) -> SharedStore | None:
         with self._opening:

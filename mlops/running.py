@@ -96,7 +96,8 @@ def _demand_same(workspace: Workspace, settings: Config) -> None:
 
 def _team(workspace: Workspace) -> shared.SharedStore | None:
     """The team's store, opened."""
-    return shared.opened(workspace.config.shared_store, tracking_uri(workspace.home), workspace.config.name)
+    config = workspace.config
+    return shared.opened(config.shared_store, tracking_uri(workspace.home), config.name, executor())
 
 
 def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError, ...]:

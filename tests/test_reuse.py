@@ -14,7 +14,7 @@ from mlops.adapters import shared
 from mlops.adapters.index import Entry, Index
 from mlops.adapters.objects import ObjectStore
 from mlops.adapters.shared import FilePlace, SharedStore
-from mlops.errors import OutsideError
+from mlops.errors import GateFailed, OutsideError
 from mlops.execution import Executor, Task
 from mlops.reuse import Reuse
 from mlops.verdict import Record
@@ -206,6 +206,66 @@ def test_two_runs_at_once_compute_a_key_once(tmp_path):
         thread.join(20)
     assert len(computed) == 1
     assert list((tmp_path / "locks").iterdir()) == []
+
+
+def test_two_machines_at_once_compute_a_key_once(tmp_path):
+    """Each has a store of its own, and the team's: the second finds there what the first has put there."""
+    computed, both, said = [], threading.Barrier(2), []
+
+    class Watch(Nobody):
+        def progress(self, name, text):
+            said.append((name, text))
+
+    def run(name):
+        home = tmp_path / name
+        index, objects = Index(home / "index.db"), ObjectStore(home / "store")
+
+        def work(done):
+            computed.append(name)
+            time.sleep(0.5)
+            return Record(step="train", subject="m", outputs={"model": objects.put(b"model")})
+
+        reuse = Reuse(index, objects, shared=lambda: SharedStore(FilePlace(str(tmp_path / "bucket")), name))
+        task = Task(step="train", subject="m", run=work, ingredients=lambda done: {"a": 1})
+        both.wait()
+        ran = Executor(index, objects, Nobody(), Watch(), reuse=reuse).run([task])
+        assert reuse.close() == ()
+        assert [objects.get(record.outputs["model"]) for record in ran.records] == [b"model"]
+
+    threads = [threading.Thread(target=run, args=[name]) for name in ("laptop", "runner")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    (first,) = computed
+    assert said == [("train:m", f"waits for {first}, who computes it")]
+    assert list((tmp_path / "bucket").rglob("claims/*")) == []
+
+
+@pytest.mark.parametrize("why", ["a fork's run", "a step that is wanted anew"])
+def test_who_would_not_share_what_it_computes_or_not_use_what_others_do_waits_for_nobody(tmp_path, why):
+    store = SharedStore(FilePlace(str(tmp_path / "bucket")), "another")
+    assert store.claims.take("k" * 64, lambda: False)
+    index = Index(tmp_path / "index.db", fork="ann/shop" if "fork" in why else "")
+    anew = frozenset() if "fork" in why else frozenset({"train"})
+    reuse = Reuse(index, ObjectStore(tmp_path / "store"), shared=lambda: store, anew=anew)
+    with reuse.alone("k" * 64, "train", pytest.fail) as look:
+        assert not look
+    store.claims.close()
+
+
+def test_a_step_that_fails_lets_go_of_its_key(tmp_path):
+    index, objects = Index(tmp_path / "index.db"), ObjectStore(tmp_path / "store")
+
+    def work(done):
+        raise GateFailed("no", next_step="mend it")
+
+    place = FilePlace(str(tmp_path / "bucket"))
+    reuse = Reuse(index, objects, shared=lambda: SharedStore(place))
+    task = Task(step="train", subject="m", run=work, ingredients=lambda done: {"a": 1})
+    assert Executor(index, objects, Nobody(), Nobody(), reuse=reuse).run([task]).errors
+    reuse.close()
+    assert place.names("claims") == []
 
 
 HOLDER = """

@@ -251,6 +251,21 @@ def test_what_is_not_there_is_none_and_what_is_spoilt_is_not_taken(member, tmp_p
     assert not store.bring(store.find("k" * 64), ObjectStore(tmp_path / "third"), tmp_path / "scratch")
 
 
+def test_a_key_is_claimed_through_the_server_too(member, tmp_path):
+    """It lists, reads, writes and removes, and that is enough for one machine at a time."""
+    from mlops.adapters.ledger import Ledger
+
+    Ledger(tmp_path / ".mlops", "claims")
+    first, second = (shared.opened("", member, "claims", who).claims for who in ("runner", "laptop"))
+    told = []
+    assert first.take("ef" * 32, lambda: False)
+    threading.Timer(1.5, first.release, ["ef" * 32]).start()
+    assert second.take("ef" * 32, lambda: False, told.append)
+    assert told == ["runner"]
+    second.close()
+    assert shared.opened("", member, "claims").place.names("claims") == []
+
+
 def test_a_project_s_experiment_is_made_where_there_is_none_but_not_by_a_fork(member, monkeypatch):
     def place():
         return ledger_artifacts.place(member, "never seen", shared.FilePlace, "folder")

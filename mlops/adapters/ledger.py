@@ -15,7 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,8 @@ import msgspec
 
 from mlops.adapters.files import sync
 from mlops.adapters.lock import locked
+from mlops.adapters.outside import outside
 from mlops.contract import Contract
-from mlops.errors import MlopsError, OutsideError
 from mlops.release import Event, Manifest
 from mlops.verdict import Outcome, Override, Record
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _WELL = (Outcome.PASS, Outcome.OVERRIDDEN)
-_FULL = "database or disk is full"  # in SQLite's words
 _BUSY = "the ledger is being written"
 _DATABASE = "mlflow.db"
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -297,23 +296,12 @@ class Ledger:
         self.client.log_batch(run_id, metrics=metrics)
         return model_id
 
-    @contextmanager
-    def _outside(self) -> Iterator[None]:
+    def _outside(self) -> AbstractContextManager[None]:
         """Every failure of MLflow is the outside world's, and says where we looked for it."""
-        try:
-            yield
-        except MlopsError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            if _FULL in reason:
-                raise OutsideError(
-                    f"no space left for the ledger at {self.uri}", next_step="free some space, then run again"
-                ) from error
-            raise OutsideError(
-                f"the ledger at {self.uri} failed: {type(error).__name__}: {reason}",
-                next_step="start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local ledger",
-            ) from error
+        return outside(
+            f"the ledger at {self.uri}",
+            next_step="start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local ledger",
+        )
 
 
 def signature(contract: Contract) -> Any:

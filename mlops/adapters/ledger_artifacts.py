@@ -65,6 +65,18 @@ class ProxyPlace:
             data: Any = file if content.stat().st_size else b""
             self._session.put(self._address(name), data=data, timeout=_SECONDS, **self._tls).raise_for_status()
 
+    def names(self, folder: str) -> list[str]:
+        """What lies in a folder, by its last name; nothing where there is none."""
+        answer = self._session.get(self._api, params={"path": f"{self._root}/{folder}"}, timeout=_SECONDS, **self._tls)
+        answer.raise_for_status()
+        return [PurePosixPath(file["path"]).name for file in answer.json().get("files", [])]
+
+    def remove(self, name: str) -> None:
+        """Take away what is there, if anything is."""
+        answer = self._session.delete(self._address(name), timeout=_SECONDS, **self._tls)
+        if answer.status_code != 404:
+            answer.raise_for_status()
+
     def _there(self, answer: requests.Response, name: str) -> bool:
         """Whether the answer holds the bytes. Of a name that it lacks the server says 404, or 500 with some stores."""
         if answer.ok:

@@ -67,6 +67,17 @@ def alone(file: Path) -> Iterator[bool]:
             os.close(handle)
 
 
+def alive(process: int) -> bool:
+    """Whether a process of this machine, by its id, is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _is_at(handle: int, file: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(handle), file.stat())

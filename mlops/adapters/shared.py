@@ -7,20 +7,22 @@ again when they are brought here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from mlops.adapters import files, trust
+from mlops.adapters.claims import Claims
 from mlops.adapters.index import Entry
 from mlops.adapters.objects import ObjectStore
-from mlops.errors import MlopsError, OutsideError
+from mlops.adapters.outside import outside
 
 VARIABLE = "MLOPS_SHARED_STORE"
 OFF = "off"
@@ -48,6 +50,12 @@ class Place(Protocol):
     def write(self, name: str, content: bytes | Path) -> None:
         """Put bytes there, whole or not at all."""
 
+    def names(self, folder: str) -> list[str]:
+        """What lies in a folder, by its last name; nothing where there is none."""
+
+    def remove(self, name: str) -> None:
+        """Take away what is there, if anything is."""
+
 
 class Kept(msgspec.Struct, frozen=True):
     """What lies under a key: the entry, and every object that it needs."""
@@ -59,8 +67,10 @@ class Kept(msgspec.Struct, frozen=True):
 class SharedStore:
     """Records and objects at one place."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, who: str = "another machine") -> None:
+        """Ready; `who` is told to those who wait for what this run computes."""
         self.place = place
+        self.claims = Claims(place, who)
         self._spoilt: set[str] = set()
 
     def find(self, key: str) -> Kept | None:
@@ -159,8 +169,22 @@ class FilePlace:
         else:
             self._files.pipe_file(place, content)
 
+    def names(self, folder: str) -> list[str]:
+        """What lies in a folder, by its last name; nothing where there is none."""
+        try:
+            found = self._files.ls(f"{self._root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        names = [str(one).rstrip("/").rpartition("/")[2] for one in found]
+        return [name for name in names if name and not name.startswith(".")]  # one that is being written
 
-def opened(wished: str, ledger: str, project: str) -> SharedStore | None:
+    def remove(self, name: str) -> None:
+        """Take away what is there, if anything is."""
+        with contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(f"{self._root}/{name}")
+
+
+def opened(wished: str, ledger: str, project: str, who: str = "another machine") -> SharedStore | None:
     """The team's store: the one that `MLOPS_SHARED_STORE` or the configuration names, else the ledger's artifact store.
 
     `wished` is the configuration's URL, `ledger` the tracking URI. None where there is neither, or it is switched off.
@@ -170,28 +194,21 @@ def opened(wished: str, ledger: str, project: str) -> SharedStore | None:
         return None
     if url:
         with _outside(url):
-            return SharedStore(FilePlace(url))
+            return SharedStore(FilePlace(url), who)
     if ledger.startswith(("http://", "https://")):
         from mlops.adapters.ledger_artifacts import place
 
         with _outside(ledger):
             found = place(ledger, project, FilePlace, _LAYOUT)
-        return None if found is None else SharedStore(found)
+        return None if found is None else SharedStore(found, who)
     return None
 
 
-@contextmanager
-def _outside(url: str) -> Iterator[None]:
-    try:
-        yield
-    except MlopsError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise OutsideError(
-            f"the shared store at {url} failed: {type(error).__name__}: {reason}",
-            next_step=f"check its address and your rights, or go on without it: {VARIABLE}={OFF}",
-        ) from error
+def _outside(url: str) -> AbstractContextManager[None]:
+    return outside(
+        f"the shared store at {url}",
+        next_step=f"check its address and your rights, or go on without it: {VARIABLE}={OFF}",
+    )
 
 
 def _record(key: str) -> str:

@@ -25,6 +25,7 @@ class Display:
         self._quiet = quiet
         self._lock = threading.Lock()
         self._running: dict[str, TaskID] = {}
+        self._started: set[str] = set()
         self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -43,14 +44,25 @@ class Display:
 
     def started(self, name: str) -> None:
         """A step is being computed."""
-        if self._progress is not None:
-            with self._lock:
-                self._running[name] = self._progress.add_task(name, said="", total=None)
+        with self._lock:
+            self._started.add(name)
+            self._spin(name, "")
 
     def progress(self, name: str, text: str) -> None:
-        """A step has something to say."""
-        if self._progress is not None and name in self._running:
+        """A step has something to say; one that has not started says why."""
+        with self._lock:
+            if self._progress is not None:
+                self._spin(name, text)
+            elif name not in self._started and not self._quiet:
+                click.echo(f"… {name} {text}", err=True)
+
+    def _spin(self, name: str, text: str) -> None:
+        if self._progress is None:
+            return
+        if name in self._running:
             self._progress.update(self._running[name], said=text)
+        else:
+            self._running[name] = self._progress.add_task(name, said=text, total=None)
 
     def finished(self, record: Record) -> None:
         """A step is over."""
