@@ -1,13 +1,15 @@
 """Why a step will run, or be reused: what its key is made of now, beside what it was made of the last time.
 
-Nothing is computed. Of a step whose needs will run, what it will be made of is not known yet; it waits for them.
+Nothing is computed, and nothing is brought here from the team's store. Of a step whose needs will run, what it will be
+made of is not known yet; it waits for them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +20,7 @@ from mlops.adapters.index import Entry, Index
 from mlops.execution import Task, detailed, key_for, ordered, passes
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder
+from mlops.reuse import Reuse, team
 from mlops.settling import Settling
 from mlops.verdict import Record
 from mlops.workspace import Workspace
@@ -28,13 +31,17 @@ _APART = ("functions", "packages")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """What becomes of one task: whether it runs, the reasons, and the tasks that it waits for."""
+    """What becomes of one task: whether it runs, why it is not reused from here, and the tasks that it waits for.
+
+    `place` is the address of the team's store where what it would compute is found.
+    """
 
     step: str
     subject: str
     runs: bool
     because: tuple[str, ...]
     waits: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def name(self) -> str:
@@ -48,18 +55,23 @@ class _Nobody:
     def finished(self, record: Record) -> None: ...
 
 
-def explain(workspace: Workspace, wish: Wish, *, dirty: bool) -> tuple[Why, ...]:
-    """What would become of every task of a wish, in their order; `dirty` says whether there are unsaved changes."""
+def explain(workspace: Workspace, wish: Wish, *, dirty: bool) -> tuple[tuple[Why, ...], tuple[str, ...]]:
+    """What would become of every task of a wish, in their order; and what went wrong with the team's store, if it did.
+
+    `dirty` says whether there are unsaved changes.
+    """
     push = Push(command="explain", commit="", dirty=dirty)
     index = Index(workspace.home / "index.db")
+    reuse = Reuse(index, workspace.objects, shared=lambda: team(workspace, push.command))
     try:
         recorder = Recorder(workspace, push)
         settling = Settling(workspace.config, recorder)
         with Context(workspace, wish, push, recorder, index, _Nobody()) as context:
-            wished = tasks(context)
-            done: dict[str, Record] = {}
-            return tuple(_why(workspace, index, task, done, settling) for task in _in_order(wished))
+            asking = _Asking(workspace, index, reuse, settling)
+            found = tuple(asking.why(task) for task in _in_order(tasks(context)))
+        return found, reuse.close()
     finally:
+        reuse.close()
         index.close()
 
 
@@ -72,35 +84,55 @@ def _in_order(wished: Any) -> Iterator[Task]:
             order.done(name)
 
 
-def _why(workspace: Workspace, index: Index, task: Task, done: dict[str, Record], settling: Settling) -> Why:
-    waits = tuple(need for need in task.needs if need not in done)
+@dataclass
+class _Asking:
+    """One task after the other is asked; `done` are the records of those that will be reused."""
 
-    def said(*because: str, runs: bool = True) -> Why:
-        return Why(step=task.step, subject=task.subject, runs=runs, because=because, waits=waits)
+    workspace: Workspace
+    index: Index
+    reuse: Reuse
+    settling: Settling
+    done: dict[str, Record] = field(default_factory=dict)
 
-    if waits:
-        return said(f"{', '.join(waits)} will run first")
-    if task.ingredients is None:
-        return said("it is looked at every time")
-    made_of = task.ingredients({name: done[name] for name in task.needs})
-    record = index.find(key_for(task, made_of))
-    if record is None:
-        return said(*changes(index.last(task.step, task.subject), detailed(task, made_of)))
-    lost = _lost(workspace, task, record, settling)
-    if lost:
-        return said(lost)
-    done[task.name] = record
-    return said("nothing that it is made of has changed", runs=False)
+    def why(self, task: Task) -> Why:
+        waits = tuple(need for need in task.needs if need not in self.done)
+        said = partial(Why, step=task.step, subject=task.subject, waits=waits)
+        if waits:
+            return said(runs=True, because=(f"{', '.join(waits)} will run first",))
+        if task.ingredients is None:
+            return said(runs=True, because=("it is looked at every time",))
+        made_of = task.ingredients({name: self.done[name] for name in task.needs})
+        key = key_for(task, made_of)
+        record = self.index.find(key)
+        if record is None:
+            because = changes(self.index.last(task.step, task.subject), detailed(task, made_of))
+        else:
+            lost = self._lost(task, record)
+            because = (lost,) if lost else ("nothing that it is made of has changed",)
+            if not lost:
+                self.done[task.name] = record
+                return said(runs=False, because=because)
+        place = self._elsewhere(task, key)
+        return said(runs=not place, because=because, place=place)
 
+    def _lost(self, task: Task, record: Record) -> str:
+        """Why a record of the right key is not used; "" where it is."""
+        objects = self.workspace.objects
+        gone = sorted(name for name, digest in record.outputs.items() if not objects.has(digest))
+        return f"its output {', '.join(gone)} is gone from the store" if gone else self._unfit(task, record)
 
-def _lost(workspace: Workspace, task: Task, record: Record, settling: Settling) -> str:
-    """Why a record of the right key is not used; "" where it is."""
-    gone = sorted(name for name, digest in record.outputs.items() if not workspace.objects.has(digest))
-    if gone:
-        return f"its output {', '.join(gone)} is gone from the store"
-    if not task.still(record):
-        return "what it made is too old, or is not there any more"
-    return "" if passes(settling.settled(record)) else "the settings are stricter now, so it is judged anew"
+    def _unfit(self, task: Task, record: Record) -> str:
+        if not task.still(record):
+            return "what it made is too old, or is not there any more"
+        return "" if passes(self.settling.settled(record)) else "the settings are stricter now, so it is judged anew"
+
+    def _elsewhere(self, task: Task, key: str) -> str:
+        """The address at which the team's store has what this step would compute; "" where it has not."""
+        found = self.reuse.elsewhere(key)
+        if found is None or self._unfit(task, found[0]):
+            return ""
+        self.done[task.name] = found[0]
+        return found[1]
 
 
 def changes(before: Entry | None, now: Mapping[str, Any]) -> tuple[str, ...]:

@@ -14,11 +14,13 @@ from typing import Any
 
 from mlops.adapters.claims import Claims
 from mlops.adapters.index import Entry, Index
+from mlops.adapters.ledger import tracking_uri
 from mlops.adapters.lock import alone
 from mlops.adapters.objects import ObjectStore
-from mlops.adapters.shared import SharedStore
+from mlops.adapters.shared import SharedStore, opened
 from mlops.errors import OutsideError
 from mlops.verdict import Record
+from mlops.workspace import Workspace
 
 
 class Reuse:
@@ -55,6 +57,18 @@ class Reuse:
                 return record
             self._index.forget(key)
         return self._brought(key, still)
+
+    def elsewhere(self, key: str) -> tuple[Record, str] | None:
+        """The record of a key that the team's store has, and the store's address; nothing of it is brought here."""
+        shared = self._team()
+        if shared is None:
+            return None
+        try:
+            kept = shared.find(key)
+        except OutsideError as error:
+            self._lose(error)
+            return None
+        return None if kept is None else (kept.entry.record, shared.place.url)
 
     def touch(self, key: str) -> None:
         """Say that a record was used now, so that it is the latest of its step."""
@@ -167,3 +181,9 @@ class Reuse:
         """Go on without the team's store: it saves time, and nothing else."""
         self._troubles.append(error.message)
         self._shared = None
+
+
+def team(workspace: Workspace, who: str) -> SharedStore | None:
+    """The team's store of a project, opened; None where there is none. `who` is told to those who wait for this run."""
+    config = workspace.config
+    return opened(config.shared_store, tracking_uri(workspace.home), config.name, who)

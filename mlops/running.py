@@ -9,10 +9,9 @@ import mlops
 from mlops import own_tests
 from mlops.actions.context import Context
 from mlops.actions.wish import Wish
-from mlops.adapters import git, shared
+from mlops.adapters import git
 from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Index
-from mlops.adapters.ledger import tracking_uri
 from mlops.config import Config, load
 from mlops.errors import Changed, ConfigError, MlopsError, NothingToDo
 from mlops.events import write_events
@@ -20,7 +19,7 @@ from mlops.execution import Executor, Observer, Run
 from mlops.gates.severities import validate
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder, executor
-from mlops.reuse import Reuse
+from mlops.reuse import Reuse, team
 from mlops.settling import Settling
 from mlops.unsaved import demand_saved
 from mlops.using import using
@@ -51,11 +50,11 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
     )
     index = Index(workspace.home / "index.db")
     recorder = Recorder(workspace, push)
-    reuse = Reuse(index, workspace.objects, shared=lambda: _team(workspace), anew=wish.anew)
+    reuse = Reuse(index, workspace.objects, shared=lambda: team(workspace, executor()), anew=wish.anew)
     outcome, said = Outcome.FAIL, ""
     try:
         with Context(workspace, wish, push, recorder, index, observer) as context:
-            executor = Executor(
+            engine = Executor(
                 index,
                 workspace.objects,
                 recorder,
@@ -64,7 +63,7 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
                 reuse=reuse,
                 steady=lambda: _demand_same(workspace, settings),
             )
-            ended = executor.run(tasks(context))
+            ended = engine.run(tasks(context))
         report = _report(wish, ended, push, reuse.close())
         if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
             to = wish.environment
@@ -92,12 +91,6 @@ def _demand_same(workspace: Workspace, settings: Config) -> None:
         same = False
     if not same:
         raise Changed(f"[tool.mlops] of {file.name}")
-
-
-def _team(workspace: Workspace) -> shared.SharedStore | None:
-    """The team's store, opened."""
-    config = workspace.config
-    return shared.opened(config.shared_store, tracking_uri(workspace.home), config.name, executor())
 
 
 def _closed(recorder: Recorder, outcome: Outcome, said: str) -> tuple[MlopsError, ...]:

@@ -16,6 +16,8 @@ from mlops.verdict import KEYED
 if TYPE_CHECKING:
     from mlops.explaining import Why
 
+_SAME = "nothing that any step is made of has changed"
+
 
 @click.command("explain", short_help=SUMMARIES["explain"])
 @click.argument("step", type=click.Choice(KEYED), required=False)
@@ -51,7 +53,9 @@ def command(step: str | None, subject: str | None, environment: str, as_json: bo
     chosen.environment(workspace, environment)
     models = tuple(workspace.catalog.models.values())
     wish = Wish(command="explain", models=models, until="register", environment=environment)
-    every = explain(workspace, wish, dirty=git.state(workspace.root).dirty)
+    every, troubles = explain(workspace, wish, dirty=git.state(workspace.root).dirty)
+    for trouble in troubles:
+        click.echo(f"{trouble}; only this machine was looked at", err=True)
     found = [why for why in every if step in (None, why.step) and subject in (None, why.subject)]
     if subject is not None and not found:
         known = {why.subject for why in every if step in (None, why.step) and why.subject}
@@ -59,16 +63,17 @@ def command(step: str | None, subject: str | None, environment: str, as_json: bo
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(why) for why in found], indent=2))
         return
-    _show([why for why in found if step is not None or (why.runs and not why.waits)], every)
+    _show([why for why in found if step is not None or why.place or (why.runs and not why.waits)], every)
 
 
 def _show(found: list[Why], every: tuple[Why, ...]) -> None:
-    if not found:
-        click.echo("nothing will run: nothing that any step is made of has changed")
+    if not any(why.runs for why in every):
+        click.echo("nothing will run" + ("" if any(why.place for why in every) else f": {_SAME}"))
     by_name = {why.name: why for why in every}
     for why in found:
         title = f"{why.step} {why.subject}".strip()
-        click.secho(f"{title} {'will run' if why.runs else 'is reused'}", bold=True)
+        becomes = f"will be taken from {why.place}" if why.place else "will run" if why.runs else "is reused"
+        click.secho(f"{title} {becomes}", bold=True)
         for root in _roots(why, by_name):
             for sentence in root.because:
                 click.echo(f"  {sentence}" if root is why else f"  {root.name} runs first: {sentence}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from mlops import keys
 from mlops.actions.wish import Wish
+from mlops.adapters import shared
 from mlops.adapters.index import Entry, Index
 from mlops.explaining import changes, explain
 from mlops.verdict import Record
@@ -20,7 +22,9 @@ def asked(root):
     wish = Wish(
         command="explain", models=tuple(workspace.catalog.models.values()), until="register", environment="staging"
     )
-    return {why.name: why for why in explain(workspace, wish, dirty=True)}
+    found, troubles = explain(workspace, wish, dirty=True)
+    assert troubles == ()
+    return {why.name: why for why in found}
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +93,47 @@ def test_what_was_never_computed_is_told_and_nothing_is_computed(tmp_path):
     assert found["train:churn_v1"].waits == ("assemble:churn_v1",)
     assert not (root / ".mlops" / "store").exists()
     assert not (root / ".mlops" / "mlflow.db").exists()
+
+
+@pytest.fixture
+def team(shop, tmp_path, monkeypatch):
+    """What another machine has put into the team's store: all that the project is made of."""
+    bucket = (tmp_path / "bucket").as_uri()
+    monkeypatch.setenv(shared.VARIABLE, bucket)
+    index, objects = Index(shop / ".mlops" / "index.db"), small.opened(shop).objects
+    store = shared.opened("", "", "shop")
+    for entry in index.entries():
+        store.keep(entry, objects)
+    index.close()
+    other = tmp_path / "another" / "shop"
+    shutil.copytree(shop, other, ignore=shutil.ignore_patterns(".mlops", "__pycache__"))
+    return other, bucket
+
+
+def test_what_the_team_s_store_has_is_told_with_its_address_and_not_brought_here(team):
+    other, bucket = team
+    found = asked(other)
+    assert {why.place for why in found.values() if why.step != "register"} == {bucket}
+    assert not any(why.runs for why in found.values() if why.step != "register")
+    assert found["train:churn_v1"].because == ("it was never computed here",)
+    assert found["register:churn_v1"].runs, "a release is put in place on each machine"
+    assert not (other / ".mlops" / "store").exists()
+    small.edit(other / "models" / "churn.py", "fitted(X, y, 1.0)", "fitted(X, y, 0.9)")
+    found = asked(other)
+    assert found["train:churn_v1"].runs
+    assert found["check-model:churn_v1"].waits == ("train:churn_v1",)
+    assert found["assemble:churn_v1"].place == bucket
+
+
+def test_the_command_says_where_from_and_that_a_store_is_not_reached(team, tmp_path):
+    other, bucket = team
+    done = small.mlops(other, "explain", "train", MLOPS_SHARED_STORE=bucket)
+    assert done.stdout.splitlines() == [f"train churn_v1 will be taken from {bucket}", "  it was never computed here"]
+    (tmp_path / "file").write_text("no folder")
+    done = small.mlops(other, "explain", MLOPS_SHARED_STORE=str(tmp_path / "file"))
+    assert done.returncode == 0
+    assert "only this machine was looked at" in done.stderr
+    assert "snapshot customers will run" in done.stdout
 
 
 def test_an_entry_of_an_older_version_is_told():
