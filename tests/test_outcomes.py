@@ -31,12 +31,9 @@ path = "complaints.csv"
 def shop(tmp_path):
     import pyarrow as pa
 
-    make_project(tmp_path)
+    make_project(tmp_path, settings=SOURCES)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "fraud.py").write_text(MODEL)
-    with (tmp_path / "pyproject.toml").open("a") as file:
-        file.write(SOURCES)
-    (tmp_path / ".mlops" / "releases").mkdir(parents=True)
     agreed = contract(computed=False, stored=False)
     release = make_release(tmp_path / ".mlops" / "releases", agreed)
     schema, now = schema_of(agreed, frozenset()), datetime.now(UTC)

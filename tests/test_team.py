@@ -20,12 +20,13 @@ from pathlib import Path
 import pytest
 
 from mlops.adapters import ledger_artifacts, shared
+from mlops.adapters.bentoserver import free_port
 from mlops.adapters.index import Entry
 from mlops.adapters.objects import ObjectStore
 from mlops.errors import OutsideError
 from mlops.verdict import Record
 from tests import small
-from tests.stores.servers import free_port, postgresql
+from tests.stores.servers import postgresql
 
 PLACE = Path(__file__).parents[1] / ".venv" / "team" / "bin"
 TOKEN = "let-me-in"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,6 +22,9 @@ LOOPBACK = "127.0.0.1"
 _LOOK_EVERY = 0.03  # seconds
 _LAST_LINES = 12
 _BACKLOG = 2048  # connections that may wait to be taken
+_LOWEST, _HIGHEST = 10_000, 65_535  # below, well-known services have theirs
+_DYNAMIC = (49_152, 65_535)  # the range of RFC 6335, where the system does not tell
+_FEWEST = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +43,26 @@ class NotReady(OutsideError):
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nothing listens on at the moment, for a server that opens it in a moment.
+
+    It lies outside the range of which the system gives ports to connections that go out: one of those may be taken
+    before the server comes to it, and under load will be.
+    """
+    outside = _never_given()
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, outside[secrets.randbelow(len(outside))] if outside else 0))
+            return int(probe.getsockname()[1])
+
+
+def _never_given() -> range:
+    """Ports that the system gives to nobody by itself; none where its range leaves too few."""
+    try:
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        first, last = _DYNAMIC
+    below, above = range(_LOWEST, first), range(last + 1, _HIGHEST + 1)
+    return max((below, above), key=len) if max(len(below), len(above)) >= _FEWEST else range(0)
 
 
 def listening(host: str, port: int) -> socket.socket:

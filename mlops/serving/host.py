@@ -31,6 +31,7 @@ NAME_VARIABLE = "MLOPS_RELEASE_NAME"  # of a bento that runs alone, where no man
 
 _LOOK_EVERY = 0.05  # seconds; one `stat` costs microseconds
 _KEEP_WARM = 2  # releases beside the live one
+_CANARY_SECONDS = 10.0  # that a worker which begins waits for the canary
 _logger = logging.getLogger("mlops.serving")
 
 
@@ -156,6 +157,18 @@ class FollowingHost(Host):
 
     def _load(self) -> None:
         self._exits.enter_context(being_a_worker(self._pointer))
+        pointer: Pointer | None = self._first()
+        # Loading takes seconds. Who moves the pointer meanwhile waits for workers that have acknowledged, and this one
+        # has not: so it looks again once it has, and never begins with a release that was rolled back meanwhile.
+        while pointer is not None:
+            self._warm[pointer.live] = self._have(pointer.live)
+            self._trying.await_canary(pointer, _CANARY_SECONDS)
+            self._follow(pointer)
+            now = read_pointer(self._pointer)
+            pointer = None if now is None or now == pointer or self._lacking(now.live) else now
+
+    def _first(self) -> Pointer:
+        """What the pointer names; DeploymentFailed where this worker cannot begin with it."""
         pointer = read_pointer(self._pointer)
         if pointer is None:
             raise DeploymentFailed(
@@ -167,8 +180,7 @@ class FollowingHost(Host):
                 f"{pointer.live} was judged with {other[0]}",
                 next_step="serve it by `mlops serve`, which makes an environment for it",
             )
-        self._live = self._have(pointer.live)
-        self._follow(pointer)
+        return pointer
 
     def watch(self) -> None:
         """Follow the pointer from now on, in the running event loop."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from mlops.errors import MlopsError
@@ -42,7 +44,7 @@ class Trying:
         self._beside = Tally()  # the shadow's
         self._shadow_order = self._order
         self._loaded: dict[str, LoadedRelease] = {}
-        self._loading: dict[str, asyncio.Task[LoadedRelease]] = {}
+        self._loading: dict[str, Future[LoadedRelease]] = {}
         self._saved = 0.0
 
     @property
@@ -90,13 +92,26 @@ class Trying:
     async def follow(self, pointer: Pointer) -> bool:
         """Load what the pointer names, without waiting for it; gives whether there is news to acknowledge."""
         for release in _wanted(pointer) - {*self._loaded, *self._loading, *self.refused}:
-            self._loading[release] = asyncio.create_task(asyncio.to_thread(self._load, release))
-        news = [self._take(release) for release, task in list(self._loading.items()) if task.done()]
+            self._begin(release)
+        news = self._taken()
         self._put_on_trial(pointer)
         if self.busy and time.monotonic() - self._saved > _SAVE_EVERY:
             self._saved = time.monotonic()
             await asyncio.to_thread(self._save)
         return bool(news)
+
+    def await_canary(self, pointer: Pointer, seconds: float) -> None:
+        """Hold the canary that answers a share, if it loads within so many seconds; for a worker that begins.
+
+        Others answer meanwhile. Without it, this one would answer the canary's entities by the live release at first.
+        """
+        tried = pointer.canary
+        if tried is None or tried.share <= 0.0 or time.time() > tried.until or tried.release in self._loaded:
+            return
+        if tried.release not in self._loading:
+            self._begin(tried.release)
+        wait([self._loading[tried.release]], seconds)
+        self._taken()
 
     def stop(self) -> None:
         """End in order: the worker leaves, and did not die."""
@@ -109,16 +124,32 @@ class Trying:
             self._shadow.stop()
             self._shadow = None
 
-    def _take(self, release: str) -> str:
-        task = self._loading.pop(release)
-        error = task.exception()
-        if error is None:
-            self._loaded[release] = task.result()
-        else:
-            self.refused[release] = (
-                error.message if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
-            )
-        return release
+    def _begin(self, release: str) -> None:
+        loading: Future[LoadedRelease] = Future()
+
+        def load() -> None:
+            try:
+                loading.set_result(self._load(release))
+            except BaseException as error:  # noqa: BLE001 - whatever it raises, it is refused for that
+                loading.set_exception(error)
+
+        # One that never ends must not keep the worker from ending.
+        threading.Thread(target=load, name=f"load {release}", daemon=True).start()
+        self._loading[release] = loading
+
+    def _taken(self) -> tuple[str, ...]:
+        """The releases that are loaded by now, or refused, and were not before."""
+        done = tuple(release for release, loading in self._loading.items() if loading.done())
+        for release in done:
+            loading = self._loading.pop(release)
+            error = loading.exception()
+            if error is None:
+                self._loaded[release] = loading.result()
+            else:
+                self.refused[release] = (
+                    error.message if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
+                )
+        return done
 
     def _deal(self, order: Tried | None) -> None:
         if order is not None:

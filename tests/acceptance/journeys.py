@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from mlops.adapters.bentoserver import free_port
 
 SECONDS = 600
 
@@ -49,12 +50,6 @@ def mlops(*arguments: str, cwd: Path, **variables: str) -> Done:
         command, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=SECONDS, check=False
     )
     return Done(done.returncode, done.stdout, done.stderr)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def golden(project: Path, release: str) -> list[dict[str, Any]]:

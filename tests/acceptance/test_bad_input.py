@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.acceptance.journeys import Done, environment, free_port, mlops
+from mlops.adapters.bentoserver import free_port
+from tests.acceptance.journeys import Done, environment, mlops
 
 pytestmark = pytest.mark.acceptance
 

@@ -18,18 +18,17 @@ from mlops.steps.deploy import deploy, resume, try_out
 from mlops.steps.rollback import rollback
 from mlops.steps.status import status
 from mlops.verdict import Outcome
-from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
+from tests.serving.served import served
 from tests.serving.steady import Steady, any_amount
 
 PLANTED = "if (((amount * 100).round() % 20) == 7).any(): raise RuntimeError('planted')"  # of one request in twenty
 SLOW = "import time; time.sleep(0.05)"
 STEP = (
     "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
-    "from mlops.judging import Plan; from mlops.steps.deploy import try_out; from mlops.steps.serve import serve;"
+    "from mlops.judging import Plan; from mlops.steps.deploy import try_out;"
     "workspace = open_workspace(Path(sys.argv[1]));"
 )
-SERVE = f"{STEP} serve(workspace, environment='staging')"
 TRY = (
     f"{STEP} try_out(workspace, environment='staging', release=sys.argv[2], plan=Plan(share=0.4, seconds=8, look=0.3))"
 )
@@ -38,10 +37,7 @@ TRY = (
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
-    make_project(root, port=bentoserver.free_port(), workers=2)
-    workspace = open_workspace(root)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(root, port=bentoserver.free_port(), workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +55,8 @@ def first(project, make):
 
 @pytest.fixture(scope="module")
 def url(project, first):
-    with (project.root / "serve.log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-c", SERVE, str(project.root)], stdout=log, stderr=log)
-    try:
-        until(lambda: len(family(project)["health"]["serving"]) == 2, seconds=90)
-        yield f"http://127.0.0.1:{project.config.environments['staging'].port}"
-    finally:
-        server.terminate()
-        assert server.wait(30) == 0
+    with served(project) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def family(project):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlops.adapters import bento
+from mlops.adapters.bentoserver import free_port
 from mlops.adapters.python_environment import interpreter
 from mlops.errors import DeploymentFailed, OutsideError
 from mlops.judging import Plan
@@ -19,8 +20,7 @@ from mlops.steps.deploy import deploy, try_out
 from mlops.steps.status import status
 from mlops.targets import chosen
 from mlops.targets.protocol import Order
-from mlops.workspace import open_workspace
-from tests.acceptance.journeys import free_port, mlops, serving
+from tests.acceptance.journeys import mlops, serving
 from tests.serving.releases import contract, make_project, make_release
 from tests.serving.steady import Steady
 
@@ -37,10 +37,7 @@ def body(number):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("packages") / "shop"
-    make_project(root, port=free_port(), workers=2)
-    workspace = open_workspace(root)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(root, port=free_port(), workers=2)
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,16 @@ def test_a_free_port_is_free_and_a_taken_one_is_named():
             bentoserver.listening("127.0.0.1", taken.getsockname()[1])
 
 
+def test_a_free_port_is_none_that_the_system_gives_to_a_connection():
+    """A server opens it a moment later, and in between others connect to whom they like."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    if last - first > 60_000:
+        pytest.skip("the system gives nearly all ports")
+    found = {bentoserver.free_port() for _ in range(50)}
+    assert not any(first <= port <= last for port in found)
+    assert len(found) > 45, "two who ask at once must hardly get the same"
+
+
 def test_a_server_that_does_not_heed_is_killed_with_its_workers():
     server = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
     worker = int(server.stdout.readline())

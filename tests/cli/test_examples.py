@@ -9,16 +9,12 @@ import pytest
 
 from mlops.cli.examples import next_lines
 from mlops.steps.deploy import deploy
-from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 
 
 @pytest.fixture
 def project(tmp_path):
-    make_project(tmp_path)
-    workspace = open_workspace(tmp_path)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(tmp_path)
 
 
 def live(project, model):

@@ -23,6 +23,7 @@ from mlops.release import BENTO, CONTRACT, GOLDEN, MANIFEST, PAYLOAD, Manifest, 
 from mlops.serving.packages import REQUIREMENTS
 from mlops.serving.runtime import LoadedRelease
 from mlops.stores.online import publish
+from mlops.workspace import Workspace, open_workspace
 
 VIEW = "customer_spend_v1"
 PYPROJECT = """
@@ -155,10 +156,13 @@ def publish_customers(online: Path) -> None:
     publish(online, VIEW, "customer_id", [{"customer_id": i, "mean_7d": 10.0 * i} for i in range(3)])
 
 
-def make_project(root: Path, *, port: int = 3001, workers: int = 1) -> None:
-    """A project's configuration, without declarations."""
+def make_project(root: Path, *, port: int = 3001, workers: int = 1, settings: str = "") -> Workspace:
+    """A project without declarations and without releases; `settings` is added to its configuration."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "pyproject.toml").write_text(PYPROJECT.format(port=port, workers=workers))
+    (root / "pyproject.toml").write_text(PYPROJECT.format(port=port, workers=workers) + settings)
+    workspace = open_workspace(root)
+    workspace.releases.mkdir(parents=True)
+    return workspace
 
 
 def _fitted(agreed: Contract, factor: float) -> Any:

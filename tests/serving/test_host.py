@@ -69,6 +69,23 @@ def test_a_worker_says_what_it_serves(following, made, tmp_path):
     assert read_acks(tmp_path) == ()
 
 
+def test_a_worker_that_begins_while_the_pointer_moves_begins_with_what_it_names_then(following, made, tmp_path):
+    """Promise 9: nobody waits for a worker that has not said what it serves; so it must not begin with the old one."""
+    honest, moves = following._have, iter([Pointer(live=made.second, previous=made.first, generation=2)])
+
+    def have(release):
+        loaded = honest(release)
+        for moved in moves:
+            write_pointer(tmp_path, moved)
+        return loaded
+
+    following._have = have
+    following.load()
+    assert following.live.release == made.second
+    assert [(ack.serving, ack.generation) for ack in read_acks(tmp_path)] == [(made.second, 2)]
+    asyncio.run(following.stop())
+
+
 def test_the_pointer_is_followed_and_the_old_release_stays_warm(following, made, tmp_path):
     async def story():
         old = following.live

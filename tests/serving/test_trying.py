@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
 
+from mlops.errors import OutsideError
 from mlops.serving.host import FollowingHost
 from mlops.serving.pointer import Pointer, Tried, read_acks, write_pointer
 from mlops.serving.shadow import Shadow
@@ -50,6 +52,31 @@ def test_a_canary_answers_its_share_and_always_the_same_customers(following, mad
         assert following.live.release == made.first
 
     following_run(following, story)
+
+
+def test_a_worker_that_begins_holds_the_canary_before_it_takes_requests(following, made, tmp_path):
+    """Else its customers would be answered by the live release for a while, after each restart."""
+    pointing(tmp_path, made, share=0.5)
+    following.load()
+    assert set(chosen(following, range(100)).values()) == {made.first, made.second}
+    assert held(tmp_path, made.second)
+    asyncio.run(following.stop())
+
+
+@pytest.mark.parametrize("how", [{"share": 0.5}, {"share": 0.0}, {"share": 0.5, "until": 1.0}])
+def test_a_canary_that_hangs_or_is_asked_nothing_does_not_keep_a_worker_from_beginning(
+    following, made, tmp_path, monkeypatch, how
+):
+    """Promise 9."""
+    gate = threading.Event()
+    honest = following._trying._load
+    monkeypatch.setattr(following._trying, "_load", lambda release: (gate.wait(60), honest(release))[1])
+    monkeypatch.setattr("mlops.serving.host._CANARY_SECONDS", 0.2)
+    pointing(tmp_path, made, **how)
+    following.load()
+    assert set(chosen(following, range(100)).values()) == {made.first}
+    gate.set()
+    asyncio.run(following.stop())
 
 
 def test_without_a_share_or_after_its_time_a_canary_is_asked_nothing(following, made, tmp_path):
@@ -104,23 +131,23 @@ def test_a_canary_that_cannot_be_loaded_is_refused_by_name_and_gets_no_request(f
 
 def test_a_canary_that_hangs_while_it_is_loaded_does_not_deafen_the_worker(following, made, tmp_path, monkeypatch):
     """Promise 9."""
-    honest = following._trying._load
+    begun, over = threading.Event(), threading.Event()
 
-    def hanging(release):
-        time.sleep(2.0)
-        return honest(release)
+    def hanging(_):
+        begun.set()
+        over.wait(60)
+        raise OutsideError("it never loads", next_step="")
 
     monkeypatch.setattr(following._trying, "_load", hanging)
 
     async def story():
         pointing(tmp_path, made, share=0.5)
-        await asyncio.sleep(0.3)
-        started = time.monotonic()
+        await until(begun.is_set)
         write_pointer(tmp_path, Pointer(live=made.plain, previous=made.first, generation=3))
         await until(lambda: following.live.release == made.plain)
-        assert time.monotonic() - started < 1.5
 
     following_run(following, story)
+    over.set()
 
 
 def test_both_arms_are_counted_and_left_in_a_file(following, made, tmp_path):

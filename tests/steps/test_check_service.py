@@ -25,10 +25,7 @@ SHORT = Load(seconds=0.3, connections=2, p99_ms=5000.0, qps=1.0)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
-    make_project(root)
-    workspace = open_workspace(root)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(root)
 
 
 @pytest.fixture(scope="module")

@@ -21,16 +21,12 @@ from mlops.targets.local import LocalTarget
 from mlops.targets.orders import deployment
 from mlops.targets.trying import Journal
 from mlops.verdict import Record, Verdict
-from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 
 
 @pytest.fixture
 def project(tmp_path):
-    make_project(tmp_path)
-    workspace = open_workspace(tmp_path)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(tmp_path)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops.adapters.bentoserver import free_port
 from mlops.steps.doctor import Line, doctor
 
 PROJECT = """
@@ -27,12 +28,6 @@ from mlops import model
 def churn_v1(X, y, params):
     ...
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -23,9 +23,7 @@ SHORT = Exercise(rounds=2, rate=50.0, within=5.0)
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     root = tmp_path_factory.mktemp("drilled") / "project"
-    make_project(root)
-    workspace = open_workspace(root)
-    workspace.releases.mkdir(parents=True)
+    workspace = make_project(root)
     publish_customers(workspace.environments / "staging" / "online.sqlite")
     for number in (1, 2, 3):
         name = make_release(workspace.releases, contract(f"fraud_v{number}"), factor=float(number))

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -23,12 +18,13 @@ from mlops.decisions import read
 from mlops.errors import ConfigError, DeploymentFailed, InsufficientEvidence, NothingToDo, UsageError
 from mlops.samples import Plan
 from mlops.serving.decisions import schema_of
-from mlops.serving.pointer import read_acks, read_pointer
+from mlops.serving.pointer import read_pointer
 from mlops.steps.deploy import deploy
 from mlops.steps.experiment import look, start, stop
 from mlops.steps.rollback import rollback
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release, publish_customers
+from tests.serving.served import served
 
 MODELS = """
 from mlops import model
@@ -48,23 +44,14 @@ path = "complaints.csv"
 outcomes = "complaints"
 """
 DAY = 86_400.0
-SERVE = (
-    "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
-    "from mlops.steps.serve import serve;"
-    "serve(open_workspace(Path(sys.argv[1])), environment='staging')"
-)
 
 
 @pytest.fixture
 def project(tmp_path):
-    make_project(tmp_path, port=bentoserver.free_port())
+    workspace = make_project(tmp_path, port=bentoserver.free_port(), settings=SETTINGS)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "fraud.py").write_text(MODELS)
-    with (tmp_path / "pyproject.toml").open("a") as file:
-        file.write(SETTINGS)
     (tmp_path / "complaints.csv").write_text("request_id,is_fraud\n")
-    workspace = open_workspace(tmp_path)
-    workspace.releases.mkdir(parents=True)
     return workspace
 
 
@@ -105,32 +92,6 @@ def remembered(project, release, *, days, errors, a_day=400):
     table.to_csv(project.root / "complaints.csv", index=False)
 
 
-@contextmanager
-def served(project) -> Iterator[int]:
-    port = project.config.environments["staging"].port
-    with (project.root / "log").open("ab") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(project.root)], stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not bentoserver.ready("127.0.0.1", port):
-            assert server.poll() is None, (project.root / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield port
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
-
-
-def held(folder, release):
-    deadline = time.monotonic() + 30
-    while not any(release in ack.trying for ack in read_acks(folder)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def asked(port, customers):
     bodies = [json.dumps({"customer_id": customer, "amount": 5.0}).encode() for customer in customers]
     answers = load.ask(f"http://127.0.0.1:{port}/predict", bodies)
@@ -164,7 +125,6 @@ def test_it_lives_through_a_restart_and_promotes_what_outcomes_show_to_be_better
         assert begun.facts["needed_challenger"] > 50
         first = asked(port, range(500))
     with served(project) as port:
-        held(folder, challenger)
         again = asked(port, range(500))
         assert again == first, "the same customers, also after a restart"
         assert 180 < first.count(challenger) < 320

@@ -40,9 +40,7 @@ from tests.serving.releases import make_project, make_release, publish_customers
 def shop_of_customers(tmp_path_factory) -> Workspace:
     """A project whose live release reads a stored and an on-demand feature. Leave it as it is."""
     root = tmp_path_factory.mktemp("predict")
-    make_project(root)
-    workspace = open_workspace(root)
-    workspace.releases.mkdir(parents=True)
+    workspace = make_project(root)
     name = make_release(workspace.releases)
     publish_customers(workspace.environments / "staging" / "online.sqlite")
     deploy(workspace, environment="staging", release=name)

@@ -21,15 +21,10 @@ from mlops.steps.rollback import rollback
 from mlops.steps.status import status
 from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Order
-from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release, publish_customers, seal
+from tests.serving.served import served
 from tests.serving.steady import BODY, Steady
 
-SERVE = (
-    "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
-    "from mlops.steps.serve import serve;"
-    "serve(open_workspace(Path(sys.argv[1])), environment='staging')"
-)
 ROLLBACK = """
 import sys, time
 started = time.perf_counter()
@@ -45,10 +40,7 @@ assert not {"mlflow", "pandas", "bentoml"} & set(sys.modules)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
-    make_project(root, port=bentoserver.free_port(), workers=2)
-    workspace = open_workspace(root)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(root, port=bentoserver.free_port(), workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +52,8 @@ def names(project):
 def url(project, names):
     publish_customers(project.environments / "staging" / "online.sqlite")
     deploy(project, environment="staging", release=names[0], reason="first")
-    port = project.config.environments["staging"].port
-    with (project.root / "serve.log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-c", SERVE, str(project.root)], stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        while len(status(project, environment="staging").facts["families"][0]["health"]["serving"]) < 2:
-            assert server.poll() is None, (project.root / "serve.log").read_text()
-            assert time.monotonic() < deadline, (project.root / "serve.log").read_text()
-            time.sleep(0.05)
+    with served(project) as port:
         yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        assert server.wait(20) == 0
     assert not status(project, environment="staging").facts["families"][0]["health"]["running"]
     assert not (project.environments / "staging" / "fraud" / "server.json").exists()
 

@@ -5,9 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import time
 from datetime import timedelta
 
 import pytest
@@ -23,23 +20,14 @@ from mlops.steps.deploy import deploy
 from mlops.steps.serve import serve, unit
 from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
+from tests.serving.served import served
 
-SERVE = (
-    "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
-    "from mlops.steps.serve import serve;"
-    "serve(open_workspace(Path(sys.argv[1])), environment='staging')"
-)
 GUARDED = '\n[tool.mlops.environments.guarded]\nport = 3009\ntoken_env = "SHOP_TOKEN"\n'
 
 
 @pytest.fixture
 def project(tmp_path):
-    make_project(tmp_path, port=bentoserver.free_port())
-    with (tmp_path / "pyproject.toml").open("a") as file:
-        file.write(GUARDED)
-    workspace = open_workspace(tmp_path)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(tmp_path, port=bentoserver.free_port(), settings=GUARDED)
 
 
 @pytest.fixture
@@ -96,17 +84,7 @@ def test_a_missing_token_is_named(project, live, monkeypatch):
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(project, live, stop):
-    port = project.config.environments["staging"].port
-    with (project.root / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(project.root)], stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not bentoserver.ready("127.0.0.1", port):
-            assert server.poll() is None, (project.root / "log").read_text()
-            assert time.monotonic() < deadline, (project.root / "log").read_text()
-            time.sleep(0.05)
+    with served(project, stop=stop) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("POST", "/predict", b'{"amount": 2.0}')
         assert json.loads(connection.getresponse().read())["release"] == live
@@ -114,9 +92,6 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(project, live, 
         with pytest.raises(OutsideError, match="served already"):
             serve(project, environment="staging", port=bentoserver.free_port())
         inner = json.loads((project.environments / "staging" / "fraud" / "server.json").read_text())["pid"]
-    finally:
-        server.send_signal(stop)
-        assert server.wait(20) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(inner, 0)
     assert not bentoserver.ready("127.0.0.1", port, timeout=0.2)

@@ -71,11 +71,8 @@ def two(tmp_path_factory) -> Path:
 
 
 def made(root: Path, two: Path, settings: str) -> Workspace:
-    make_project(root)
-    with (root / "pyproject.toml").open("a") as file:
-        file.write(settings)
-    workspace = open_workspace(root)
-    shutil.copytree(two, workspace.releases)
+    workspace = make_project(root, settings=settings)
+    shutil.copytree(two, workspace.releases, dirs_exist_ok=True)
     return workspace
 
 

@@ -12,16 +12,12 @@ from mlops.errors import UsageError
 from mlops.steps.deploy import deploy
 from mlops.steps.status import status
 from mlops.stores.online import FILE, publish
-from mlops.workspace import open_workspace
 from tests.serving.releases import contract, make_project, make_release
 
 
 @pytest.fixture
 def project(tmp_path):
-    make_project(tmp_path)
-    workspace = open_workspace(tmp_path)
-    workspace.releases.mkdir(parents=True)
-    return workspace
+    return make_project(tmp_path)
 
 
 def test_an_environment_where_nothing_was_deployed_says_so(project):

@@ -22,6 +22,7 @@ import pytest
 import requests
 from feast import FeatureStore
 
+from mlops.adapters.bentoserver import free_port
 from mlops.adapters.feast import open_feast
 from mlops.adapters.objects import ObjectStore
 from mlops.closure import code_digest
@@ -226,7 +227,7 @@ def spend_view(ttl: timedelta | None = None) -> FeatureView:
 @contextmanager
 def feature_server(file: Path) -> Iterator[str]:
     """The address of Feast's own server over a repository, as long as the block."""
-    port = servers.free_port()
+    port = free_port()
     command = [str(Path(sys.executable).with_name("feast")), "-c", str(file.parent), "serve", "-p", str(port)]
     with tempfile.TemporaryFile() as output:
         server = subprocess.Popen([*command, "--no-access-log"], stdout=output, stderr=output, start_new_session=True)

@@ -16,14 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops.adapters.bentoserver import free_port
+
 _PATIENCE = 30.0  # seconds for a server to start, and to end
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
