@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from mlops.closure import code_digest, code_files, definitions, meaning, module_of
@@ -171,8 +173,9 @@ def test_a_helper_counts_however_it_is_imported(project, how):
     assert seen[0][1] != seen[1][1]
 
 
-def test_the_framework_is_no_part_of_a_feature(project):
+def test_the_framework_is_no_part_of_a_feature(project, monkeypatch):
     """A bento holds the framework beside the project's files; a project may not."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # other tests' worker processes are to find the real framework
     before = means(project), digest(project)
     files = {**FILES, "mlops/__init__.py": "def feature_view(**_):\n    return 1\n"}
     assert (means(project, files), digest(project)) == before
