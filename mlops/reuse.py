@@ -82,7 +82,13 @@ class Reuse:
         shared = self._team()
         if shared is not None:
             entry = Entry(record=record, ingredients=ingredients, fork=self._index.fork)
-            self._behind(self._upload, shared, entry)
+            self._behind(self._safely, shared.keep, entry, self._objects)
+
+    def publish(self, release: str, manifest: bytes) -> None:
+        """Let other machines find a release by its name, behind the run."""
+        shared = self._team()
+        if shared is not None:
+            self._behind(self._safely, shared.publish, release, manifest)
 
     def forget_all_with(self, digest: str) -> None:
         """Forget every record that needs this object, so that it is computed anew."""
@@ -170,10 +176,11 @@ class Reuse:
                     self._troubles.append(error.message)
             return self._shared
 
-    def _upload(self, shared: SharedStore, entry: Entry) -> None:
+    def _safely(self, action: Callable[..., None], *given: Any) -> None:
+        """Put something into the team's store, as long as that takes it."""
         try:
             if self._shared is not None:
-                shared.keep(entry, self._objects)
+                action(*given)
         except OutsideError as error:
             self._lose(error)
 

@@ -19,7 +19,9 @@ from mlops.execution import Executor, Observer, Run
 from mlops.gates.severities import validate
 from mlops.pipeline import tasks
 from mlops.recording import Push, Recorder, executor
+from mlops.release import MANIFEST, folder
 from mlops.reuse import Reuse, team
+from mlops.serving.integrity import read_manifest
 from mlops.settling import Settling
 from mlops.unsaved import demand_saved
 from mlops.using import using
@@ -64,6 +66,7 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
                 steady=lambda: _demand_same(workspace, settings),
             )
             ended = engine.run(tasks(context))
+            _publish(workspace, ended, reuse)
         report = _report(wish, ended, push, reuse.close())
         if wish.environment and any(r.step == "deploy" and r.facts["changed"] for r in ended.records):
             to = wish.environment
@@ -80,6 +83,19 @@ def _run(workspace: Workspace, wish: Wish, observer: Observer) -> tuple[Report, 
         reuse.close()
         index.close()
     return report, (*errors, *_closed(recorder, outcome, said))
+
+
+def _publish(workspace: Workspace, ended: Run, reuse: Reuse) -> None:
+    """Say in the team's store what the releases are made of: any machine may bring one by its name, and make it again.
+
+    One of unsaved changes is made again by nobody.
+    """
+    for record in ended.records:
+        if record.step == "register":
+            release = str(record.facts["release"])
+            file = folder(workspace.releases, release) / MANIFEST
+            if not read_manifest(file.parent).dirty:
+                reuse.publish(release, file.read_bytes())
 
 
 def _demand_same(workspace: Workspace, settings: Config) -> None:

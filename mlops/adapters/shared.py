@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,9 +28,11 @@ VARIABLE = "MLOPS_SHARED_STORE"
 OFF = "off"
 
 T = TypeVar("T")
+N = TypeVar("N", str, Path)
 
 _AT_ONCE = 16
 _LAYOUT = "mlops-store-1"
+_RELEASES = "releases"
 
 
 class Place(Protocol):
@@ -122,6 +124,37 @@ class SharedStore:
         with _outside(self.place.url):
             _side_by_side(put, needed)
             self.place.write(_record(entry.record.key), msgspec.json.encode(Kept(entry, needed), enc_hook=str))
+
+    def publish(self, release: str, manifest: bytes) -> None:
+        """Say what a release is made of, so that one may bring it by its name; does nothing in a fork's run.
+
+        Its files are there: they are the output of the step that packaged it.
+        """
+        if not trust.fork():
+            with _outside(self.place.url):
+                if self.place.read(_release(release)) != manifest:
+                    self.place.write(_release(release), manifest)
+
+    def releases(self) -> tuple[str, ...]:
+        """The names of the releases that may be brought from here."""
+        with _outside(self.place.url):
+            return tuple(sorted(self.place.names(_RELEASES)))
+
+    def manifest(self, release: str) -> bytes | None:
+        """What a release is made of, as it was published; not verified."""
+        with _outside(self.place.url):
+            return self.place.read(_release(release))
+
+    def copy(self, wanted: Mapping[Path, str]) -> set[str]:
+        """Write objects to files of one's own, by digest; gives those that are gone, or are not what they say."""
+
+        def copied(target: Path) -> str:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            there = self.place.fetch(_object(wanted[target]), target)
+            return "" if there and files.digest_file(target) == wanted[target] else wanted[target]
+
+        with _outside(self.place.url):
+            return set(_side_by_side(copied, wanted)) - {""}
 
 
 class FilePlace:
@@ -219,6 +252,10 @@ def _object(digest: str) -> str:
     return f"objects/{digest}/content"
 
 
-def _side_by_side(action: Callable[[str], T], names: Iterable[str]) -> list[T]:
+def _release(name: str) -> str:
+    return f"{_RELEASES}/{name}/manifest.json"
+
+
+def _side_by_side(action: Callable[[N], T], names: Iterable[N]) -> list[T]:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shared") as pool:
         return list(pool.map(action, names))

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops.adapters import environments, git
+from mlops.adapters.bundle import within
 from mlops.errors import OutsideError
-from mlops.release import BENTO, Manifest, folder
-from mlops.serving.integrity import verify
+from mlops.recording import executor
+from mlops.release import BENTO, MANIFEST, Manifest, folder
+from mlops.reuse import team
+from mlops.serving.integrity import NotWhole, read_manifest, verify
 from mlops.targets import chosen
 from mlops.verdict import Record
 
@@ -49,17 +52,18 @@ def reproduce(
 
     With `here` it is this environment that makes it, not one made of the recorded packages.
 
+    A release that is not on this machine is brought from the team's store, with its data, into a temporary folder.
+
     OutsideError where it cannot be made: no commit tells of its code, its data is gone, its packages cannot be had.
     """
-    name = chosen.release(workspace, release)
-    place = folder(workspace.releases, name)
-    manifest = verify(place)
-    _demand_data(workspace, manifest)
     with tempfile.TemporaryDirectory(prefix="mlops-reproduce-") as scratch:
         room = Path(scratch)
+        place = _found(workspace, release, room, tell)
+        manifest = verify(place)
+        name = manifest.release
+        data = _data(workspace, manifest, room)
         tell(f"checking out {manifest.commit[:12]}")
         root = _checkout(workspace, manifest, room)
-        data = _data(workspace, manifest, room)
         interpreter = Path(sys.executable)
         if not here:
             tell(f"making an environment of {len(manifest.packages)} packages")
@@ -73,17 +77,28 @@ def reproduce(
     return Record(step="reproduce", subject=name, facts=facts)
 
 
-def _demand_data(workspace: Workspace, manifest: Manifest) -> None:
-    gone = [
-        name
-        for name, digest in manifest.snapshot.items()
-        if not workspace.objects.has(digest) and _taken(manifest, name)
-    ]
+def _found(workspace: Workspace, release: str, room: Path, tell: Callable[[str], None]) -> Path:
+    """The folder of a release: this machine's, or one in the room, brought from the team's store."""
+    here = chosen.releases(workspace.releases)
+    store = None if any(one.startswith(release) for one in here) else team(workspace, executor())
+    name = chosen.one_of(here if store is None else (*here, *store.releases()), release)
+    if store is None:
+        return folder(workspace.releases, name)
+    tell(f"bringing {name} from {store.place.url}")
+    place = room / "brought" / name
+    place.mkdir(parents=True)
+    (place / MANIFEST).write_bytes(store.manifest(name) or b"")
+    wanted = {place / file: digest for file, digest in read_manifest(place).files.items()}
+    outside = [file for file in read_manifest(place).files if not within(file)]
+    if outside:
+        raise NotWhole(f"{name} names a file that leads out of its folder: {outside[0]}", next_step="ask who made it")
+    gone = store.copy(wanted)
     if gone:
         raise OutsideError(
-            f"the data of {manifest.release} is gone: {', '.join(f'{n} {manifest.snapshot[n][:12]}' for n in gone)}",
-            next_step="bring the objects back from a copy of .mlops/store, or `mlops state import FILE`",
+            f"{len(gone)} files of {name} are gone from {store.place.url}",
+            next_step="`mlops run` from its commit puts them back",
         )
+    return place
 
 
 def _taken(manifest: Manifest, name: str) -> bool:
@@ -107,15 +122,23 @@ def _checkout(workspace: Workspace, manifest: Manifest, room: Path) -> Path:
 
 
 def _data(workspace: Workspace, manifest: Manifest, room: Path) -> dict[str, str]:
-    """The snapshots as files, by source."""
-    found = {}
+    """The snapshots as files, by source, of this machine's store or the team's; OutsideError where one is gone."""
+    snapshots = {name: digest for name, digest in manifest.snapshot.items() if _taken(manifest, name)}
+    found = {name: room / "data" / f"{name}.parquet" for name in snapshots}
     (room / "data").mkdir()
-    for name, digest in manifest.snapshot.items():
-        if _taken(manifest, name):
-            file = room / "data" / f"{name}.parquet"
-            shutil.copyfile(workspace.objects.path(digest), file)
-            found[name] = str(file)
-    return found
+    lacking = {found[name]: digest for name, digest in snapshots.items() if not workspace.objects.has(digest)}
+    for name, digest in snapshots.items():
+        if found[name] not in lacking:
+            shutil.copyfile(workspace.objects.path(digest), found[name])
+    store = team(workspace, executor()) if lacking else None
+    gone = set(lacking.values()) if store is None else store.copy(lacking)
+    if gone:
+        told = ", ".join(f"{name} {digest[:12]}" for name, digest in snapshots.items() if digest in gone)
+        raise OutsideError(
+            f"the data of {manifest.release} is gone: {told}",
+            next_step="bring the objects back from a copy of .mlops/store, or `mlops state import FILE`",
+        )
+    return {name: str(path) for name, path in found.items()}
 
 
 def _environment(manifest: Manifest, room: Path) -> Path:

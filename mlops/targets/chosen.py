@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlops.config import Environment
@@ -59,7 +60,11 @@ def _signed(workspace: Workspace, settings: Environment) -> Demand | None:
 
 def release(workspace: Workspace, name: str) -> str:
     """The release that is called so, or the only one whose name begins so; UsageError otherwise."""
-    known = releases(workspace.releases)
+    return one_of(releases(workspace.releases), name)
+
+
+def one_of(known: Sequence[str], name: str) -> str:
+    """The release among these that is called so, or the only one whose name begins so; UsageError otherwise."""
     matching = [one for one in known if one == name] or [one for one in known if name and one.startswith(name)]
     if len(matching) == 1:
         return matching[0]

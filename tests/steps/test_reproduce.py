@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from mlops.adapters import git
-from mlops.errors import OutsideError
+from mlops.adapters import git, shared
+from mlops.errors import MlopsError, OutsideError, UsageError
 from mlops.serving.integrity import read_manifest
 from mlops.steps import reproduce as step
 from mlops.steps.reproduce import reproduce
@@ -101,6 +101,68 @@ def test_a_commit_that_git_has_lost_is_told(project, saved):
     commit(project.parent, "another history")
     with pytest.raises(OutsideError, match="does not know the commit"):
         reproduce(small.opened(project), release=saved[1], here=True)
+
+
+@pytest.fixture(scope="module")
+def shared_with(saved, tmp_path_factory):
+    """The team's store after a run in another checkout, and a clone of the repository that has computed nothing."""
+    place = tmp_path_factory.mktemp("team")
+    other = place / "runner"
+    shutil.copytree(saved[0].parent, other, ignore=shutil.ignore_patterns(".mlops"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patched.setenv(shared.VARIABLE, str(place / "bucket"))
+        assert small.go(other / "shop", until="register", environment=None).report.releases == (saved[1],)
+    subprocess.run(["git", "clone", "-q", str(other), str(place / "clone")], check=True)
+    return place / "bucket", place / "clone" / "shop"
+
+
+@pytest.fixture
+def fresh(shared_with, tmp_path, monkeypatch):
+    """A copy of both, for one test."""
+    bucket, clone = shared_with
+    shutil.copytree(bucket, tmp_path / "bucket")
+    shutil.copytree(clone.parent, tmp_path / "clone")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv(shared.VARIABLE, str(tmp_path / "bucket"))
+    return tmp_path / "bucket", tmp_path / "clone" / "shop"
+
+
+def test_a_fresh_checkout_makes_it_again_from_the_team_s_store_alone(fresh, saved):
+    bucket, clone = fresh
+    (clone / "customers.csv").unlink()
+    said = []
+    record = reproduce(small.opened(clone), release="churn_v1", here=True, tell=said.append)
+    assert record.facts["errors"] == []
+    assert record.facts["release"] == saved[1]
+    assert set(states(record).values()) == {"same"}, record.facts
+    assert said[0] == f"bringing {saved[1]} from {bucket}"
+    assert not (clone / ".mlops" / "store").exists()
+    assert not (clone / ".mlops" / "releases").exists()
+
+
+@pytest.mark.parametrize("harm", ["data", "a file", "manifest", "a name that leads out"])
+def test_what_the_team_s_store_has_lost_or_made_up_is_told(fresh, saved, harm):
+    bucket, clone = fresh
+    told = next(bucket.rglob(f"{saved[1]}/manifest.json"))
+    manifest = json.loads(told.read_bytes())
+    if harm == "data":
+        next(bucket.rglob(f"{manifest['snapshot']['customers']}/content")).unlink()
+    elif harm == "a file":
+        next(bucket.rglob(f"{manifest['files']['bento/bento.yaml']}/content")).write_bytes(b"another")
+    elif harm == "manifest":
+        told.write_bytes(told.read_bytes().replace(b'"binary"', b'"regression"'))
+    else:
+        told.write_text(json.dumps({**manifest, "files": {"../../evil.txt": manifest["files"]["bento/bento.yaml"]}}))
+    messages = {"data": "is gone: customers", "a file": "1 files of", "manifest": "not whole", "a name": "leads out"}
+    with pytest.raises(MlopsError, match=next(m for name, m in messages.items() if harm.startswith(name))):
+        reproduce(small.opened(clone), release=saved[1], here=True)
+
+
+def test_an_unknown_release_names_those_of_the_team(fresh, saved):
+    with pytest.raises(UsageError) as caught:
+        reproduce(small.opened(fresh[1]), release="chrun_v1", here=True)
+    assert saved[1] in caught.value.next_step
 
 
 def made_like(manifest, **other):
