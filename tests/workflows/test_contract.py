@@ -186,6 +186,15 @@ class TestShape:
                 known = graph.read(OURS / graph.OURS.fullmatch(needed["uses"])[1])["on"]["workflow_call"]["outputs"]
                 assert output in known, f"{name}: {other}.{output}"
 
+    @pytest.mark.parametrize(("affected", "runs"), [("true", True), ("false", False), ("", True)])
+    def test_only_a_plan_that_affects_nothing_skips_the_verdict(self, affected, runs):
+        """A plan that failed says nothing; a skipped job would pass where a branch requires `pipeline / verdict`."""
+        condition = graph.read(OURS / "pipeline.yml")["jobs"]["verdict"]["if"]
+        plain = condition.removeprefix("${{").removesuffix("}}").replace("needs.plan.outputs.affected", repr(affected))
+        plain = plain.replace("!cancelled()", "True").replace("&&", "and")
+        assert re.fullmatch(r"[\w\s'!=]+", plain), "a condition that this test can read"
+        assert eval(plain.strip()) is runs  # noqa: S307 - words and quotes of our own file alone
+
     def test_our_callers_are_those_that_init_writes(self):
         """But for where mlops and its workflows come from, and the names of those that are products here too."""
         for file in WRITTEN:
