@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.files import replacing
 from mlops.errors import MlopsError, OutsideError, UsageError
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _INSTALL = "install it: `pip install 'mlops[signing]'`"
 
@@ -38,7 +42,8 @@ class Key:
 class Identity:
     """Who a signature must be of: the identity in Sigstore's certificate, and who vouches for it.
 
-    `trust` is the file of a trust configuration; None: that of the public instance, which is fetched.
+    Where one workflow calls another that signs, it is the one that calls: see `signer_in`. `trust` is the file of a
+    trust configuration; None: that of the public instance, which is fetched.
     """
 
     identity: str
@@ -109,17 +114,53 @@ def verify_by_identity(folder: Path, signature: Path, who: Identity) -> None:
     """NotSigned unless that identity has signed exactly these files; OutsideError without Sigstore's root of trust."""
     with _library():
         from model_signing import verifying
+    with tempfile.TemporaryDirectory(prefix="mlops-signature-") as scratch:
+        kept = Path(scratch) / signature.name  # what is asked for its signer is what is verified
+        if signature.is_file():
+            shutil.copyfile(signature, kept)
+        try:
+            verifier = verifying.Config().use_sigstore_verifier(
+                identity=_signer_of(kept, who.identity), oidc_issuer=who.issuer, trust_config=who.trust
+            )
+        except Exception as error:
+            # TUF and the network each raise their own.
+            raise OutsideError(
+                f"Sigstore's root of trust is not at hand: {_said(error)}",
+                next_step="let this machine reach it, or keep a trust configuration beside the project: trust = FILE",
+            ) from error
+        _verify(verifier, folder, kept)
+
+
+def signer_in(certificate: x509.Certificate, identity: str) -> str:
+    """The name that a certificate must bear to be of `identity`: itself, or that of the workflow which it called.
+
+    GitHub names a job by the file that holds it. A reusable workflow is called by anybody, so its own name proves
+    nothing; who was started and called it stands beside, as the certificate's Build Config URI (Fulcio's
+    docs/oid-info.md, 1.3.6.1.4.1.57264.1.18). ValueError where the certificate has no such name.
+    """
+    from cryptography import x509
+    from sigstore.errors import VerificationError
+    from sigstore.verify import policy
+
     try:
-        verifier = verifying.Config().use_sigstore_verifier(
-            identity=who.identity, oidc_issuer=who.issuer, trust_config=who.trust
-        )
-    except Exception as error:
-        # TUF and the network each raise their own.
-        raise OutsideError(
-            f"Sigstore's root of trust is not at hand: {_said(error)}",
-            next_step="let this machine reach it, or keep a trust configuration beside the project: trust = FILE",
-        ) from error
-    _verify(verifier, folder, signature)
+        policy.OIDCBuildConfigURI(identity).verify(certificate)
+    except VerificationError:
+        return identity
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    (name,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return str(name)
+
+
+def _signer_of(signature: Path, identity: str) -> str:
+    """The same of a signature; one that cannot be read is verified as `identity`'s, and found to be none."""
+    from cryptography.x509 import ExtensionNotFound
+    from sigstore.errors import Error
+    from sigstore.models import Bundle
+
+    try:
+        return signer_in(Bundle.from_json(signature.read_bytes()).signing_certificate, identity)
+    except (Error, ExtensionNotFound, AttributeError, OSError, RecursionError, TypeError, ValueError):
+        return identity
 
 
 def _verify(verifier: Any, folder: Path, signature: Path) -> None:

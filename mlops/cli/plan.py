@@ -33,7 +33,7 @@ def command(models: tuple[str, ...], base: str | None, as_json: bool, root: Path
 
     Comments and formatting do not count; the change of one function affects only what reaches it. A MODEL that is
     named needs work whatever changed. In GitHub Actions the base is that of the pull request, or what the branch was
-    before the push, and the outputs `models`, `views` and `affected` are set.
+    before the push, and the outputs `models`, `views`, `affected` and `sign` are set.
 
     \b
     Examples:
@@ -44,7 +44,7 @@ def command(models: tuple[str, ...], base: str | None, as_json: bool, root: Path
 
     workspace = opened(root)
     found = planned(workspace, models, base)
-    _tell(found)
+    _tell(workspace, found)
     if as_json:
         whole = {**msgspec.to_builtins(found), "needed": found.needed, "sentence": found.sentence}
         click.echo(json.dumps(whole, indent=2))
@@ -77,7 +77,7 @@ def planned(workspace: Workspace, models: tuple[str, ...], base: str | None) -> 
         return affected(workspace.catalog, workspace.config, trees)
 
 
-def _tell(found: Plan) -> None:
+def _tell(workspace: Workspace, found: Plan) -> None:
     """The outputs of the step, and the plan in the job's summary."""
     from mlops.reports import markdown
 
@@ -86,4 +86,5 @@ def _tell(found: Plan) -> None:
         models=json.dumps(found.needed),
         views=json.dumps(list(found.views)),
         affected="true" if found.models else "false",
+        sign="false" if workspace.config.signing.method == "none" else "true",
     )

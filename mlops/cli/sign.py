@@ -12,14 +12,14 @@ from mlops.cli.options import as_json, opened, project
 
 
 @click.command("sign", short_help=SUMMARIES["sign"])
-@click.argument("release")
+@click.argument("releases", nargs=-1, required=True, metavar="RELEASE…")
 @as_json
 @project
-def command(release: str, as_json: bool, root: Path) -> None:  # noqa: FBT001 - click passes flags so
+def command(releases: tuple[str, ...], as_json: bool, root: Path) -> None:  # noqa: FBT001 - click passes flags so
     """Sign a release, so that an environment can demand it.
 
-    RELEASE is a name, or how one begins. How it is signed says [tool.mlops.signing]: by a key, or by the identity
-    of this job.
+    RELEASE is a name, or how one begins; several may be given. How it is signed says [tool.mlops.signing]: by a key,
+    or by the identity of this job.
 
     \b
     Example:
@@ -27,8 +27,10 @@ def command(release: str, as_json: bool, root: Path) -> None:  # noqa: FBT001 - 
     """
     from mlops.steps.sign import sign
 
-    facts = sign(opened(root), release=release).facts
+    workspace = opened(root)
+    signed = [sign(workspace, release=release).facts for release in releases]
     if as_json:
-        click.echo(json.dumps(dict(facts), indent=2))
-    else:
+        click.echo(json.dumps([dict(facts) for facts in signed], indent=2))
+        return
+    for facts in signed:
         click.echo(f"{facts['release']} signed by {facts['by']}: {facts['signature']}")

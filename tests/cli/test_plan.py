@@ -93,7 +93,7 @@ def pull_request(base: str) -> dict[str, object]:
 def test_in_actions_a_pull_request_is_compared_with_its_base_and_the_outputs_are_set(pushed, capsys, job, tmp_path):
     outputs = job("pull_request", pull_request(commit(pushed, "HEAD~1")))
     code, said = planned(pushed, capsys)
-    assert (code, outputs()) == (0, {"models": '["churn_v1"]', "views": "[]", "affected": "true"})
+    assert (code, outputs()) == (0, {"models": '["churn_v1"]', "views": "[]", "affected": "true", "sign": "false"})
     assert "1 of 1 models need work since" in said
     assert "| `churn_v1` | changed: churn_v1 itself |" in (tmp_path / "job/summary").read_text()
 
@@ -101,7 +101,7 @@ def test_in_actions_a_pull_request_is_compared_with_its_base_and_the_outputs_are
 def test_where_nothing_is_affected_it_says_so(pushed, capsys, job, tmp_path):
     outputs = job("push", {"before": commit(pushed, "HEAD")})
     code, said = planned(pushed, capsys)
-    assert (code, outputs()) == (0, {"models": "[]", "views": "[]", "affected": "false"})
+    assert (code, outputs()) == (0, {"models": "[]", "views": "[]", "affected": "false", "sign": "false"})
     assert said.startswith("Nothing that a model reads has changed since")
     assert "no model needs work" in (tmp_path / "job/summary").read_text()
 
@@ -124,7 +124,7 @@ def test_an_event_without_a_base_needs_everything(pushed, capsys, job, event, pa
 def test_a_model_that_is_asked_for_needs_work_whatever_changed(pushed, capsys, job):
     outputs = job("push", {"before": commit(pushed, "HEAD")})
     assert "asked for" in planned(pushed, capsys, "churn")[1]
-    assert outputs() == {"models": '["churn_v1"]', "views": "[]", "affected": "true"}
+    assert outputs() == {"models": '["churn_v1"]', "views": "[]", "affected": "true", "sign": "false"}
 
 
 @pytest.mark.parametrize("event", ["push", "pull_request"])

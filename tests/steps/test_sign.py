@@ -8,14 +8,16 @@ import os
 import shutil
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mlops.adapters.files import tree
-from mlops.adapters.signing import Key, sign_by_key
+from mlops.adapters.signing import Key, sign_by_key, signer_in
 from mlops.config import Signing
 from mlops.errors import ConfigError, DeploymentFailed, OutsideError, RollbackFailed, UsageError
 from mlops.release import MANIFEST, PAYLOAD, signature_of
@@ -30,6 +32,7 @@ from mlops.steps.sign import sign
 from mlops.steps.state import export, take
 from mlops.workspace import Workspace, open_workspace
 from tests import small
+from tests.key_pairs import pair
 from tests.serving.releases import contract, make_project, make_release, seal
 
 BY_KEY = """
@@ -48,15 +51,6 @@ require_signature = true
 method = "keyless"
 identity = "https://github.com/shop/models/.github/workflows/main.yml@refs/heads/main"
 """
-
-
-def pair(password: bytes | None = None) -> tuple[str, bytes]:
-    """A private key and its public half, in PEM form."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    how = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return private.decode(), public
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +259,7 @@ def test_a_run_signs_what_it_registers_and_signatures_travel(shop, tmp_path, mon
     assert ended.returncode == 5
     assert f"{old} is refused: it is not signed" in ended.stderr
     ended = small.mlops(shop, "sign", old, "--json", MLOPS_SIGNING_KEY=private)
-    assert json.loads(ended.stdout)["by"] == "the key in MLOPS_SIGNING_KEY"
+    assert [one["by"] for one in json.loads(ended.stdout)] == ["the key in MLOPS_SIGNING_KEY"]
     monkeypatch.setenv("MLOPS_SIGNING_KEY", private)
     small.edit(shop / "models/churn.py", "fitted(X, y, 1.0)", "fitted(X, y, 0.9)")
     ran = small.go(shop, environment="guarded")
@@ -334,6 +328,36 @@ def test_a_job_s_token_is_asked_of_github_for_sigstore(keyless, monkeypatch):
     assert not signature_of(keyless.releases / first).exists()
 
 
+MAIN = "https://github.com/shop/models/.github/workflows/main.yml@refs/heads/main"
+PRODUCT = "https://github.com/mlops-ci/mlops/.github/workflows/sign.yml@refs/tags/v0.1.0"
+
+
+def certified(name: str, started: str) -> x509.Certificate:
+    """A certificate as Fulcio gives one to a job: of the workflow that holds it, and of the one that was started."""
+    key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    text = started.encode()
+    utf8 = bytes([0x0C, len(text)]) + text  # DER's UTF8String, below 128 bytes
+    return (
+        x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + timedelta(minutes=10))
+        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(name)]), critical=True)
+        .add_extension(
+            x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.18"), utf8), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+
+
+def test_a_workflow_that_anybody_may_call_signs_for_the_one_that_called_it():
+    """The product's own name would be that of every repository which calls it."""
+    stranger = MAIN.replace("shop/models", "mallory/models")
+    branch = MAIN.replace("heads/main", "heads/mine")
+    assert signer_in(certified(PRODUCT, MAIN), MAIN) == PRODUCT
+    assert signer_in(certified(MAIN, MAIN), MAIN) == MAIN
+    for other in (stranger, branch, f"{MAIN}2"):
+        assert signer_in(certified(PRODUCT, other), MAIN) == MAIN, "which the certificate does not bear: refused"
+
+
 @contextmanager
 def github_tokens():
     asked = []
@@ -385,5 +409,8 @@ def test_a_key_does_not_stand_in_for_an_identity(keyless, tmp_path, monkeypatch)
     sign_by_key(folder, signature_of(folder), Key(pem=pair()[0]))
     error = refused(open_workspace(keyless.root), first, f"the release {first} is refused")
     assert "certificate" in error.message
+    for nonsense in (b"", b"{}", b"null", b"[" * 2000, b"\xff", b'{"verificationMaterial": {"certificate": 7}}'):
+        signature_of(folder).write_bytes(nonsense)
+        refused(open_workspace(keyless.root), first, f"the release {first} is refused")
     signature_of(folder).unlink()
     refused(open_workspace(keyless.root), first, "it is not signed")

@@ -28,6 +28,7 @@ class Second:
     root: Path
     github: GitHub
     api: GitHubApi
+    secrets: dict[str, str] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def git(self, *arguments: str) -> str:
@@ -73,7 +74,7 @@ class Second:
         """Run a workflow; what it uploads is there by the API afterwards."""
         number = next(self._numbers)
         whole = {"repository": self.repository, "sender": {"login": "ann"}, **payload}
-        secrets = {"GITHUB_TOKEN": TOKEN}
+        secrets = {"GITHUB_TOKEN": TOKEN, **self.secrets}
         ran = self.github.run(self.root, event, whole, workflow=workflow, run_id=number, secrets=secrets)
         ran.number = number
         for folder in sorted((self.github.artifacts / str(number)).glob("*")):

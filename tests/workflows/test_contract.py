@@ -108,6 +108,15 @@ class TestSecurity:
             assert not job.secrets, job.path
             assert "environment" not in job.job, job.path  # its secrets would be there
 
+    def test_an_identity_is_given_to_who_signs_and_to_nobody_else(self):
+        found = [job for file in (*CALLERS, *WRITTEN) for job in graph.reached(file, OURS, forks=False)]
+        having = {job.path[-2:] for job in found if "id-token" in job.permissions}
+        assert having == {("attest.yml", "attest"), ("sign.yml", "sign")}
+        for job in found:
+            ours = [step["run"] for step in graph.lines(job.job) if "mlops " in step["run"]]
+            assert "signing-key" not in job.secrets or job.path[-1] == "sign", job.path
+            assert job.path[-1] != "sign" or not [run for run in ours if re.search(r"mlops (run|train|deploy)\b", run)]
+
     @pytest.mark.parametrize("file", WRITTEN, ids=names(WRITTEN))
     def test_no_job_asks_for_more_than_its_caller_grants(self, file):
         assert list(graph.reached(file, OURS, forks=False))
@@ -193,7 +202,21 @@ class TestShape:
         plain = condition.removeprefix("${{").removesuffix("}}").replace("needs.plan.outputs.affected", repr(affected))
         plain = plain.replace("!cancelled()", "True").replace("&&", "and")
         assert re.fullmatch(r"[\w\s'!=]+", plain), "a condition that this test can read"
-        assert eval(plain.strip()) is runs  # noqa: S307 - words and quotes of our own file alone
+        assert eval(plain.strip()) is runs
+
+    @pytest.mark.parametrize("file", [*CALLERS, *WRITTEN], ids=names([*CALLERS, *WRITTEN]))
+    def test_a_job_after_one_that_may_be_skipped_says_when_it_runs(self, file):
+        """GitHub skips a job where any that it waits for, however far back, was skipped; act asks the last alone."""
+        jobs = graph.read(file)["jobs"]
+
+        def before(name: str) -> set[str]:
+            needs = jobs[name].get("needs", [])
+            direct = {needs} if isinstance(needs, str) else set(needs)
+            return direct.union(*map(before, direct))
+
+        for name, job in jobs.items():
+            if any("if" in jobs[other] for other in before(name) - {"pipeline"}):  # which skips all where it is skipped
+                assert "!cancelled() && needs." in str(job.get("if")), name
 
     def test_our_callers_are_those_that_init_writes(self):
         """But for where mlops and its workflows come from, and the names of those that are products here too."""

@@ -39,6 +39,9 @@ jobs:
   silent:
     uses: {OWN}/.github/workflows/report.yml@v{__version__}
     with: {{install: none, models: '["tumours_v1"'}}
+  unknown:
+    uses: {OWN}/.github/workflows/sign.yml@v{__version__}
+    with: {{install: none, releases: '["tumours_v9-000000000000"]'}}
   unsigned:
     uses: {OWN}/.github/workflows/attest.yml@v{__version__}
     with: {{install: none, releases: '["tumours_v9-000000000000"]'}}
@@ -208,6 +211,10 @@ def what_was_never_released_is_not_signed(planted):
     assert planted.red_of("unsigned") == ["Sign the manifest, which names the digest of every file of the release"]
 
 
+def a_release_that_is_none_stops_sign(planted):
+    assert "there is no release" in red(planted, "unknown", "mlops sign")
+
+
 CLAIMS = (
     schema_skew_stops_check_data,
     answers_that_are_no_numbers_stop_train,
@@ -218,6 +225,7 @@ CLAIMS = (
     an_environment_that_is_none_stops_monitor,
     models_that_are_no_list_stop_report,
     what_was_never_released_is_not_signed,
+    a_release_that_is_none_stops_sign,
 )
 
 
@@ -227,6 +235,19 @@ def test_each_product_goes_red_for_its_fault(second, subtests):
     for claim in CLAIMS:
         with subtests.test(claim.__name__.replace("_", " ")):
             claim(planted)
+
+
+def test_a_plan_that_fails_has_a_red_verdict_and_not_a_skipped_one(second):
+    """A job that was skipped passes where a branch requires its check."""
+    second.branch("unplanned")
+    second.edit("models/tumours.py", "import pandas as pd\n", "import pandas as pd\nimport nothing_of_that_name\n")
+    second.commit("Import what is not there")
+    ran = second.pull_request(6)
+    second.git("checkout", "--quiet", "main")
+    assert ran.code == 1, ran
+    assert ran.red[0].startswith("plan: mlops plan"), ran
+    assert [step for step in ran.red if step.startswith("verdict: mlops report")], ran
+    assert not ran.jobs & {"check-features", "check-data", "train", "package"}
 
 
 def test_a_feature_bug_stops_a_pull_request_before_anything_is_trained(second):

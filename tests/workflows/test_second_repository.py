@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.key_pairs import pair
 from tests.workflows.conftest import Second
 from tests.workflows.runner import Ran
 
@@ -35,11 +36,34 @@ def released(ran: Ran) -> str:
     return name
 
 
+SIGNING = """
+[tool.mlops.environments.staging]
+port = 3001
+require_signature = true
+
+[tool.mlops.environments.production]
+
+[tool.mlops.signing]
+method = "key"
+public_key = "release.pub"
+"""
+
+
+def sign_from_now_on(second: Second) -> None:
+    """The project demands signatures in staging; the private key is a secret of the repository."""
+    private, public = pair()
+    second.secrets["MLOPS_SIGNING_KEY"] = private
+    (second.root / "release.pub").write_bytes(public)
+    with (second.root / "pyproject.toml").open("a") as file:
+        file.write(SIGNING)
+
+
 def lived(second: Second) -> Life:
-    """A first push, then a pull request that teaches the model faster, and its merge."""
+    """A first push, then a pull request that teaches the model faster and demands signatures, and its merge."""
     first = second.push("0" * 40)
     assert first.code == 0, first
     second.branch("faster")
+    sign_from_now_on(second)
     second.edit("models/tumours.py", '"learning_rate", 0.1', '"learning_rate", 0.15')
     head = second.commit("Learn faster")
     pull = second.pull_request(7)
@@ -86,6 +110,18 @@ def a_merge_computes_nothing_again_and_deploys_what_was_tested(second, life):
     assert not re.findall(r"^✓ (train|package|check-service) +\S+ +[0-9.]+ s", life.merge.log, re.MULTILINE)
     tested = set(re.findall(r"tumours_v1-[0-9a-f]{12}", life.pull.log)) - {life.first_release}
     assert {released(life.merge)} == tested
+
+
+def what_is_merged_is_signed_before_staging_which_demands_it(second, life):
+    """Promise 23: by a key, which no job of the pull request was given; by an identity act cannot."""
+    assert "sign" not in life.first.jobs, "nothing asked for it"
+    (said,) = re.findall(r"(\S+) signed by the key in MLOPS_SIGNING_KEY", life.merge.log)
+    assert said == released(life.merge)
+    commands = [step.split()[1] for step in life.merge.commands]
+    assert commands.index("sign") < commands.index("run", commands.index("sign"))
+    assert f"staging: {said} is live" in life.merge.log
+    assert "mlops sign" not in str(life.pull.commands)
+    assert second.secrets["MLOPS_SIGNING_KEY"].splitlines()[1] not in life.merge.log
 
 
 def the_summary_says_what_it_costs_that_state_travels_and_how_to_leave_it(second, life):
@@ -180,6 +216,7 @@ CLAIMS = (
     a_pull_request_gets_one_comment_with_its_verdict_and_a_status_for_each_gate,
     a_merge_computes_nothing_again_and_deploys_what_was_tested,
     the_summary_says_what_it_costs_that_state_travels_and_how_to_leave_it,
+    what_is_merged_is_signed_before_staging_which_demands_it,
     github_is_told_what_is_live_where,
     each_model_that_was_packaged_has_its_bill_of_materials,
     a_pull_request_that_affects_nothing_is_a_quick_green_with_that_sentence,
