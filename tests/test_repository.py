@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mlops import __version__
 from mlops.adapters.github import settings
+from mlops.adapters.github.workflows import OPTIONAL, PRODUCTS
 from mlops.health import Line
-from mlops.repository import of_files, of_settings
+from mlops.repository import of_files
+from mlops.repository_settings import of_settings
 from mlops.workspace import open_workspace
 from tests.adapters.github_api import TOKEN, GitHubApi
 
@@ -36,7 +40,12 @@ jobs:
           GITHUB_TOKEN: ${{{{ github.token }}}}
   live:
     uses: mlops-ci/mlops/.github/workflows/deploy.yml@v{__version__}
+    with:
+      environment: staging
     permissions:
+      contents: read
+      actions: read
+      pull-requests: read
       deployments: write
     secrets:
       token: ${{{{ secrets.STORE_TOKEN }}}}
@@ -64,13 +73,16 @@ def test_workflows_without_a_fault_are_one_line(root):
     assert (line.health, line.found) == ("ok", "1 run mlops: main.yml")
 
 
+FOLDER_OF_OURS = Path(__file__).parents[1] / ".github/workflows"
 AT = f"@v{__version__}"
 PATH = "          path: x"
-READS = "      contents: read"
+READS = "      issues: read"
 FAULTS = {
     "depth": ("          fetch-depth: 0", PATH, "fail", "main.yml:6: the job plan plans without", "`fetch-depth: 0`"),
     "statuses": ("      statuses: write\n", "", "warn", "main.yml:13: the job report may not", "`statuses: write`"),
-    "deploy": ("      deployments: write", READS, "warn", "may not write deployments", "`deployments: write`"),
+    "deploy": ("      deployments: write", READS, "fail", "refuses to start deploy.yml", "`deployments: write`"),
+    "read": ("      actions: read\n", "", "fail", "does not grant `actions: read`", "`actions: read`"),
+    "place": ("environment: staging", "environment: acceptance", "fail", "acceptance, which is not", "[tool.mlops.env"),
     "token": ("          GITHUB_TOKEN:", "          X:", "warn", "`mlops report --comment` no token", "github.token"),
     "target": ("  pull_request:", "  pull_request_target:", "fail", "pull_request_target gives", "use pull_request"),
     "old": (AT, "@v0.0.1", "warn", f"main.yml:22: @v0.0.1 is older than mlops {__version__}", AT),
@@ -119,7 +131,7 @@ def test_without_a_token_the_names_are_told_and_nothing_is_asked(root, monkeypat
     monkeypatch.delenv("GH_TOKEN", raising=False)
     (line,) = of_settings(open_workspace(root))
     assert line.health == "ok"
-    assert line.found.endswith("secrets STORE_TOKEN; variables RUNNER; environments production")
+    assert line.found.endswith("secrets STORE_TOKEN; variables RUNNER; environments production, staging")
 
 
 @pytest.fixture
@@ -132,7 +144,8 @@ def api(root, monkeypatch):
         monkeypatch.setenv("GITHUB_API_URL", server.url)
         server.kept.secrets = ["store_token"]
         server.kept.variables = ["RUNNER"]
-        server.kept.environments = [{"name": "production", "protection_rules": [{"type": "required_reviewers"}]}]
+        reviewed = {"name": "production", "protection_rules": [{"type": "required_reviewers"}]}
+        server.kept.environments = [reviewed, {"name": "staging"}]
         server.kept.rules = [requires("mlops/shop")]
         yield server
 
@@ -150,6 +163,7 @@ def test_settings_that_hold_what_the_workflows_read_are_well(api, root):
         "secrets": "ok",
         "variables": "ok",
         "GitHub environment production": "ok",
+        "GitHub environment staging": "ok",
         "branch main": "ok",
     }
 
@@ -158,9 +172,10 @@ def test_what_is_not_set_is_named_with_the_command_that_sets_it(api, root):
     api.kept.secrets, api.kept.variables, api.kept.environments = [], [], []
     lines = asked(root)
     assert lines["secret STORE_TOKEN"].fix.startswith("`gh secret set STORE_TOKEN`")
-    assert ".github/workflows/main.yml:26 reads it" in lines["secret STORE_TOKEN"].found
+    assert ".github/workflows/main.yml:31 reads it" in lines["secret STORE_TOKEN"].found
     assert lines["variable RUNNER"].fix.startswith("`gh variable set RUNNER`")
     assert "it is not there" in lines["GitHub environment production"].found
+    assert "main.yml:21 enters it" in lines["GitHub environment staging"].found
     assert {line.health for what, line in lines.items() if what != "branch main"} == {"warn"}
 
 
@@ -196,6 +211,68 @@ def test_a_branch_that_no_gate_guards_is_told(api, root, rules, protection, heal
     assert line.health == health
     assert found in line.found
     assert line.health == "ok" or "mlops/shop" in line.fix
+
+
+@pytest.fixture
+def written(project, api, root):
+    """A repository with the callers that `mlops init` writes, of which no setting is made yet."""
+    folder = Path(__file__).parents[1] / "mlops/templates/github"
+    for name in ("main", "pull-request", "rollback", "monitor", "retrain"):
+        text = (folder / f"{name}.yml").read_text().replace("@VERSION", AT)
+        (root / f".github/workflows/{name}.yml").write_text(text)
+    api.kept.secrets, api.kept.variables, api.kept.environments, api.kept.rules = [], [], [], []
+    return root
+
+
+def test_of_what_init_writes_only_what_is_needed_is_missed(written):
+    lines = asked(written)
+    assert {what for what, line in lines.items() if line.health != "ok"} == {
+        "GitHub environment production",
+        "GitHub environment staging",
+        "branch main",
+    }
+    assert lines["branch main"].fix.endswith("Require status checks: pipeline / verdict")
+    assert "MLOPS_CANARY" in lines["variables"].found
+    assert "which is a default" in lines["variables"].found
+    assert [line.health for line in of_files(open_workspace(written))] == ["ok"]
+
+
+def test_a_project_that_signs_by_a_key_needs_it_as_a_secret(written, api):
+    with (written / "pyproject.toml").open("a") as file:
+        file.write('[tool.mlops.signing]\nmethod = "key"\npublic_key = "release.pub"\n')
+    assert "gh secret set MLOPS_SIGNING_KEY" in asked(written)["secret MLOPS_SIGNING_KEY"].fix
+    api.kept.secrets = ["MLOPS_SIGNING_KEY"]
+    lines = asked(written)
+    assert "secret MLOPS_SIGNING_KEY" not in lines
+    assert lines["secrets"].found.startswith("MLOPS_SIGNING_KEY set")
+
+
+def test_signatures_that_are_demanded_and_that_no_workflow_makes_are_told(root):
+    with (root / "pyproject.toml").open("a") as file:
+        file.write("[tool.mlops.environments.staging]\nrequire_signature = true\n")
+        file.write('[tool.mlops.signing]\nmethod = "key"\npublic_key = "release.pub"\n')
+    (line,) = of_files(open_workspace(root))
+    assert (line.health, "staging demands signatures" in line.found, "sign.yml" in line.fix) == ("warn", True, True)
+    assert "demands" not in edited(root, "mlops status production", "mlops sign shop_v1")[0].found
+
+
+def test_what_a_caller_must_grant_is_what_the_jobs_of_our_workflows_ask_for():
+    def asked_for(name: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        whole = yaml.safe_load((FOLDER_OF_OURS / f"{name}.yml").read_text())
+        for job in whole["jobs"].values():
+            for one, access in job["permissions"].items():
+                found[one] = max(found.get(one, access), access)  # "write" comes after "read"
+        return found
+
+    ours = {file.stem for file in FOLDER_OF_OURS.glob("*.yml") if "workflow_call:" in file.read_text()}
+    assert {name: dict(needs) for name, needs in PRODUCTS.items()} == {name: asked_for(name) for name in ours}
+
+
+def test_what_may_be_left_empty_is_what_the_callers_read():
+    callers = (Path(__file__).parents[1] / "mlops/templates/github").glob("*.yml")
+    read = set(re.findall(r"(?:vars|secrets)\.([A-Z_]+)", "".join(file.read_text() for file in callers)))
+    assert read == OPTIONAL
 
 
 def test_what_a_token_may_not_see_is_a_warning_with_its_permission(api, root):

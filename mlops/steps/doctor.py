@@ -18,7 +18,8 @@ from mlops.config import Environment, load
 from mlops.errors import MlopsError
 from mlops.health import Health, Line
 from mlops.reports.words import counted
-from mlops.repository import of_files, of_settings
+from mlops.repository import of_files
+from mlops.repository_settings import of_settings
 from mlops.targets.servers import read_server
 from mlops.workspace import Workspace
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,42 @@ _NAMED = r"{}(?:\.([A-Za-z_][\w-]*)|\[\s*['\"]([A-Za-z_][\w-]*)['\"]\s*\])"
 _SECRET = re.compile(_NAMED.format(r"\bsecrets"))
 _VARIABLE = re.compile(_NAMED.format(r"\bvars"))
 _COMMAND = re.compile(r"(?:^|[;&|(]|&&)\s*(?:\S*/)?mlops\s+([^\n]*)", re.MULTILINE)
+_CALLED = re.compile(r"/mlops/\.github/workflows/([\w-]+)\.ya?ml@")
 _OWN = re.compile(
     r"[\w.-]+/mlops/\.github/workflows/(?P<workflow>[\w-]+)\.ya?ml@(?P<ref>[^\s'\"]+)(?P<said>[^\n]*)"
     r"|mlops\s*@\s*git\+\S+?/mlops(?:\.git)?@(?P<git>[^\s'\"#]+)"
 )
+
+
+_READS = {"contents": "read", "actions": "read", "pull-requests": "read"}
+PRODUCTS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(("pipeline", "check-features", "check-data", "train", "package"), _READS),
+    "report": {"contents": "read", "pull-requests": "write", "statuses": "write"},
+    "sign": {**_READS, "id-token": "write"},
+    "attest": {**_READS, "id-token": "write", "attestations": "write"},
+    "deploy": {**_READS, "deployments": "write"},
+    "rollback": {**_READS, "deployments": "write"},
+    "monitor": {**_READS, "contents": "write"},
+    "retrain": {**_READS, "contents": "write", "pull-requests": "write"},
+}
+"""Our workflows that others call, and what a caller must grant each: GitHub refuses to start a run otherwise."""
+
+OPTIONAL = frozenset(
+    (
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_TRACKING_TOKEN",
+        "MLOPS_ATTEST",
+        "MLOPS_CANARY",
+        "MLOPS_INSTALL",
+        "MLOPS_PULL_REQUEST_TOKEN",
+        "MLOPS_RETRAIN",
+        "MLOPS_RUNNER",
+        "MLOPS_SIGNING_KEY",
+        "MLOPS_SIGNING_PASSWORD",
+        "MLOPS_STATE",
+    )
+)
+"""Variables and secrets that the callers which `mlops init` writes read, and that may be left empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +72,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job; `permissions` are those that hold for it, None where nothing says so, and every name is there if `all`."""
+    """A job; `permissions` are those that hold for it, None where nothing says so, and every name is there if `all`.
+
+    `given` are the inputs of the workflow that it calls.
+    """
 
     name: str
     line: int
     steps: tuple[Step, ...] = ()
     uses: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
     environment: str = ""
     permissions: Mapping[str, str] | None = None
     env: tuple[str, ...] = ()
+
+    @property
+    def product(self) -> str:
+        """The name of our workflow that it calls; "" where it calls none."""
+        found = _CALLED.search(self.uses)
+        return found[1] if found else ""
 
     def may(self, name: str, access: str) -> bool:
         """Whether its token may do that, as far as the file tells."""
@@ -118,6 +160,7 @@ def _job(name: str, one: Any, document: Mapping[str, Any], text: str) -> Job:
         line=_line(text, rf"  {re.escape(str(name))}\s*:"),
         steps=tuple(_step(step) for step in job.get("steps") or [] if isinstance(step, dict)),
         uses=str(job.get("uses") or ""),
+        given=_table(job.get("with")),
         environment=str(place.get("name", "") if isinstance(place, dict) else place or ""),
         permissions=_permissions(job.get("permissions", document.get("permissions"))),
         env=(*_table(document.get("env")), *_table(job.get("env"))),
