@@ -121,7 +121,7 @@ class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     port: Port = 3000
     workers: Count = 1
     token_env: str | None = None  # variable that holds the token which requests must bear
-    url: str = ""  # where people reach it; GitHub's page of deployments links there
+    url: str = ""  # where people reach it, and `monitor` from elsewhere; GitHub's page of deployments links there
     keep: Count = 5  # releases that stay servable for a rollback
     require_signature: bool = False  # a release that is not signed as [tool.mlops.signing] says is refused
     dirty: Literal["auto", "allow", "refuse"] = "auto"  # what unsaved changes made; auto: only here, not in production

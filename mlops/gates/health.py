@@ -52,7 +52,36 @@ def judge_ready(*, subject: str, running: bool, ready: bool, address: str) -> Fi
 def no_service(subject: str) -> Finding:
     """The skip of all that needs a running service."""
     reason = "no service was ever started for it here: its answers are fetched by other means"
+    step = "where one runs elsewhere, write its address: [tool.mlops.environments.ENV] url"
+    return _finding("ready", Outcome.SKIPPED, reason, subject=subject, next_step=step)
+
+
+def other_service(subject: str, url: str, release: str) -> Finding:
+    """The skip where the address of an environment is that of another family's service."""
+    reason = f"{url} serves {release}: nobody knows where {subject} is served"
     return _finding("ready", Outcome.SKIPPED, reason, subject=subject)
+
+
+def unreachable(subject: str, *, said: str, next_step: str) -> Finding:
+    """That a service elsewhere does not answer."""
+    return _finding("ready", Outcome.FAIL, said, subject=subject, next_step=next_step)
+
+
+def judge_elsewhere(*, subject: str, live: str, url: str, status: int, release: str) -> tuple[Finding, ...]:
+    """Whether a service elsewhere is ready, and serves what is live; `release` is "" where it does not say."""
+    if status != 200:
+        step = "look into its log; `mlops rollback ENV` where the newest release does not start"
+        message = f"{url}/readyz answers {status}"
+        return (_finding("ready", Outcome.FAIL, message, subject=subject, next_step=step),)
+    ready = _finding("ready", Outcome.PASS, f"{url} answers /readyz", subject=subject)
+    if not release:
+        unsaid = f"{url} does not say which release it serves"
+        return ready, _finding("workers", Outcome.SKIPPED, unsaid, subject=subject)
+    if release != live:
+        step = "let the machine there take over what is live here, or deploy again: its service has not heard of it"
+        message = f"{url} serves {release}, and live is {live}"
+        return ready, _finding("workers", Outcome.FAIL, message, subject=subject, n=1, next_step=step)
+    return ready, _finding("workers", Outcome.PASS, f"{url} serves {live}", subject=subject, n=1)
 
 
 def judge_workers(

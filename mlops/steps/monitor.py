@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlops import champion, exhibits
-from mlops.adapters import files, prometheus
+from mlops.adapters import files, prometheus, service
 from mlops.errors import OutsideError
 from mlops.gates import health as gate
 from mlops.gates.health import Stored, Traffic
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mlops.adapters.index import Index
     from mlops.config import ModelSettings
     from mlops.release import Manifest
-    from mlops.targets.protocol import Health
     from mlops.watched import Met, NothingMet
     from mlops.workspace import Workspace
 
@@ -166,7 +165,7 @@ def _service(place: _Place) -> tuple[Finding, ...]:
     state = chosen.target(place.workspace, place.environment).health(family)
     local = settings.target == "local"
     if local and not state.running and not expected(place.folder):
-        return (gate.no_service(family),)
+        return _elsewhere(place, settings.url.rstrip("/")) if settings.url else (gate.no_service(family),)
     ready = gate.judge_ready(subject=family, running=state.running, ready=state.ready, address=state.address)
     if not state.running:
         return (ready,)
@@ -178,16 +177,32 @@ def _service(place: _Place) -> tuple[Finding, ...]:
         troubles=state.troubles,
         wanted=server.workers if server else None,
     )
-    return (ready, *((workers,) if state.serving else ()), *_requests(place, state))
+    return (ready, *((workers,) if state.serving else ()), *_requests(place, state.address or settings.url.rstrip("/")))
 
 
-def _requests(place: _Place, state: Health) -> tuple[Finding, ...]:
-    config = place.workspace.config
-    token = config.environments[place.environment].token_env
-    if not state.address.startswith("http"):
-        return gate.no_traffic(place.live.family, "the place of this service does not tell where its /metrics are")
+def _elsewhere(place: _Place, url: str) -> tuple[Finding, ...]:
+    """How the service answers that another machine runs, as on a runner which never started one."""
+    family, live = place.live.family, place.live.release
     try:
-        counts = dict(prometheus.scrape(state.address, token=os.environ.get(token) if token else None))
+        said = service.word(url)
+    except OutsideError as error:
+        return (gate.unreachable(family, said=error.message, next_step=error.next_step),)
+    if said.release and said.release.rpartition("-")[0].rpartition("_v")[0] != family:
+        return (gate.other_service(family, url, said.release),)
+    found = gate.judge_elsewhere(subject=family, live=live, url=url, status=said.status, release=said.release)
+    return (*found, *(_requests(place, url) if said.status == 200 else ()))
+
+
+def _requests(place: _Place, address: str) -> tuple[Finding, ...]:
+    config = place.workspace.config
+    settings = config.environments[place.environment]
+    token = os.environ.get(settings.token_env) if settings.token_env else None
+    if not address.startswith("http"):
+        return gate.no_traffic(place.live.family, "the place of this service does not tell where its /metrics are")
+    if token and address == settings.url.rstrip("/") and not service.may_bear_a_token(address):
+        return gate.no_traffic(place.live.family, f"{address} has no TLS, so it is not sent the token for /metrics")
+    try:
+        counts = dict(prometheus.scrape(address, token=token))
     except OutsideError as error:
         return gate.no_traffic(place.live.family, error.message)
     before = _looked(place.folder)

@@ -22,6 +22,7 @@ import pytest
 from mlops import champion
 from mlops.actions.wish import Wish
 from mlops.adapters.ledger import Ledger
+from mlops.adapters.service import may_bear_a_token
 from mlops.running import run
 from mlops.serving.decisions import FOLDER, DecisionLog, Settings
 from mlops.serving.metrics import Metrics
@@ -324,6 +325,96 @@ def being_served(folder: Path, pointer: Pointer, metrics: Metrics) -> Iterator[N
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def elsewhere(root: Path, ready: bytes, status: int = 200, metrics: Metrics | None = None) -> Iterator[list[str]]:
+    """A service on another machine, at the environment's `url`; gives what it was asked, and with which token."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.path} {self.headers.get('Authorization')}")
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(metrics.text() if metrics and self.path == "/metrics" else ready)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    reached_at(root, f"http://127.0.0.1:{server.server_port}/")
+    try:
+        yield asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def reached_at(root: Path, url: str) -> None:
+    with (root / "pyproject.toml").open("a") as file:
+        file.write(f'[tool.mlops.environments.staging]\nport = 3001\nurl = "{url}"\ntoken_env = "TOKEN"\n')
+
+
+def live(root: Path) -> str:
+    pointer = read_pointer(served(root))
+    assert pointer is not None
+    return pointer.live
+
+
+def test_a_service_of_another_machine_is_asked_where_people_reach_it(shop, monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cret")
+    metrics = Metrics()
+    for status, count in ((200, 900), (500, 100)):
+        for _ in range(count):
+            metrics.count(live(shop), status, 1, 0.001)
+    said = json.dumps({"ready": True, "release": live(shop)}).encode()
+    with elsewhere(shop, said, metrics=metrics) as asked:
+        found = looked_at(shop)
+    assert asked == ["/readyz None", "/metrics Bearer s3cret"]
+    assert (found["ready"].outcome, found["workers"].outcome) == (Outcome.PASS, Outcome.PASS)
+    assert found["errors"].message == "100 of 1,000 requests failed"
+    assert found["errors"].outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "check", "outcome", "words"),
+    [
+        ({"ready": False}, 503, "ready", Outcome.FAIL, "/readyz answers 503"),
+        ({"ready": True, "release": "churn_v1-000000000000"}, 200, "workers", Outcome.FAIL, "live is churn_v1-"),
+        ({"ready": True, "release": "fraud_v1-000000000000"}, 200, "ready", Outcome.SKIPPED, "where churn is served"),
+        (["ready"], 200, "workers", Outcome.SKIPPED, "does not say which release"),
+    ],
+)
+def test_what_it_answers_is_judged(shop, said, status, check, outcome, words):
+    with elsewhere(shop, json.dumps(said).encode(), status):
+        found = looked_at(shop)[check]
+    assert found.outcome is outcome
+    assert words in found.message
+
+
+def test_a_service_that_nothing_reaches_is_a_failure_with_what_to_look_at(shop):
+    with elsewhere(shop, b""):
+        pass
+    found = looked_at(shop)["ready"]
+    assert found.outcome is Outcome.FAIL
+    assert "/readyz does not answer (ConnectionError)" in found.message
+    assert "this machine may reach it" in found.next_step
+
+
+@pytest.mark.parametrize(
+    ("url", "may"),
+    [
+        ("https://a.example", True),
+        ("http://localhost:3000", True),
+        ("http://[::1]:3000", True),
+        ("http://a.example", False),
+        ("http://10.0.0.7:3000", False),
+        ("a.example", False),
+    ],
+)
+def test_a_token_travels_by_tls_or_not_at_all(url, may):
+    assert may_bear_a_token(url) is may
 
 
 # -- what nature put into a real table ------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ OPTIONAL = frozenset(
         "MLOPS_PULL_REQUEST_TOKEN",
         "MLOPS_RETRAIN",
         "MLOPS_RUNNER",
+        "MLOPS_SERVICE_TOKEN",
         "MLOPS_SIGNING_KEY",
         "MLOPS_SIGNING_PASSWORD",
         "MLOPS_STATE",
