@@ -11,13 +11,14 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from mlops.adapters.github import artifacts, comments, deployments, pulls, settings
+from mlops.adapters.github import artifacts, comments, deployments, handed_on, pulls, settings
 from mlops.adapters.github.api import GitHub
 from mlops.adapters.github.event import Event
 from tests.adapters.github_api import REPOSITORY, TOKEN, Asked, GitHubApi
@@ -71,10 +72,10 @@ def everything(server: GitHubApi, github: GitHub) -> None:
     head = {"sha": "a" * 40, "repo": {"full_name": REPOSITORY}}
     merged = {"number": 3, "merged_at": "2026-11-30T10:00:00Z", "merge_commit_sha": "d" * 40, "head": head}
     server.kept.pulls_of["d" * 40] = [merged]
-    run = {"id": 7, "head_sha": "a" * 40, "status": "completed", "event": "pull_request"}
-    server.kept.runs.append({**run, "conclusion": "success", "head_repository": {"full_name": REPOSITORY}})
-    server.artifact(7, "state", {"a": b"a"})
-    artifacts.of_pull_request(github, "d" * 40, "state")
+    server.artifact(7, "mlops-state", {"state.tar": b"a"}, head_branch="main")
+    with tempfile.TemporaryDirectory() as folder:
+        for one in handed_on.computed(github):
+            artifacts.fetch(github, one, Path(folder) / "state")
     server.kept.secrets = ["A"]
     server.kept.variables = ["B"]
     server.kept.environments = [{"name": "production", "protection_rules": [{"type": "required_reviewers"}]}]

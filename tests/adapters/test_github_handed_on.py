@@ -97,6 +97,19 @@ class TestWhatIsLive:
             assert found.run == 2
             assert environment(github, "staging") is None
 
+    def test_no_branch_can_push_it_out_of_sight(self, server):
+        """Not to find it would mean that nothing is live."""
+        server.page = 100
+        name = "mlops-environment-production"
+        state(server, 1, "main", name=name)
+        for run in range(2, 150):
+            state(server, run, "mine", name=name)
+        server.kept.artifacts = dict(sorted(server.kept.artifacts.items(), reverse=True))  # as GitHub lists them
+        with asked(server) as github:
+            found = environment(github, "production")
+        assert found is not None
+        assert found.run == 1
+
     def test_the_default_branch_is_asked_for_where_the_event_does_not_say(self, server):
         state(server, 1, "main", name="mlops-environment-production")
         with asked(server, "schedule", {"repository": None}) as github:

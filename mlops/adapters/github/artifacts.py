@@ -1,19 +1,15 @@
-"""Artifacts of workflow runs: what a pull request's run has made, found again from the commit that merged it.
-
-A run of a fork's pull request was made by anybody, so what it left is never taken.
-"""
+"""Artifacts of workflow runs, and the pull request that a commit on main came from: see `handed_on` for whose count."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops.adapters.files import appearing
 from mlops.adapters.github.api import GitHub
-from mlops.errors import NothingToDo, OutsideError
+from mlops.errors import OutsideError
 
 READ, PULLS = "actions: read", "pull-requests: read"
 MOST = 4 << 30
@@ -43,42 +39,6 @@ def head_of(github: GitHub, merged: str) -> str:
         if pull.get("merged_at") and pull.get("merge_commit_sha") == merged and _at_home(github, pull["head"]["repo"]):
             return str(pull["head"]["sha"])
     return ""
-
-
-def artifacts_of(github: GitHub, sha: str, name: str, *, event: str = "") -> Iterator[Artifact]:
-    """Artifacts of that name that completed runs of a commit left, newest first; none of a fork's run, none expired.
-
-    `event` names what the runs were for, such as `pull_request`. Needs `actions: read`.
-    """
-    query = {"head_sha": sha, "status": "completed", **({"event": event} if event else {})}
-    runs = list(github.pages("/actions/runs", needs=READ, inside="workflow_runs", **query))
-    for run in sorted(runs, key=lambda one: int(one["id"]), reverse=True):
-        if run.get("head_sha") != sha or not _at_home(github, run.get("head_repository")):
-            continue
-        found = list(github.pages(f"/actions/runs/{run['id']}/artifacts", needs=READ, inside="artifacts", name=name))
-        for one in sorted(found, key=lambda artifact: int(artifact["id"]), reverse=True):
-            if one["name"] == name and not one["expired"]:
-                yield _artifact(github, run, one)
-
-
-def of_pull_request(github: GitHub, merged: str, name: str) -> Artifact:
-    """The newest artifact of that name of the pull request that became the commit `merged`.
-
-    NothingToDo where no pull request of this repository did, or none of its runs left one.
-    """
-    head = head_of(github, merged)
-    if not head:
-        raise NothingToDo(
-            f"no pull request of {github.event.repository} became {merged[:12]}",
-            next_step="compute it here: what was pushed directly, or came from a fork, has no work to reuse",
-        )
-    found = next(artifacts_of(github, head, name, event="pull_request"), None)
-    if found is None:
-        raise NothingToDo(
-            f"no run of the pull request's commit {head[:12]} left an artifact {name!r}",
-            next_step="compute it here; an artifact ends with its retention days",
-        )
-    return found
 
 
 def fetch(github: GitHub, artifact: Artifact, into: Path, *, most: int = MOST) -> Path:
@@ -136,18 +96,6 @@ def _refuse(members: list[zipfile.ZipInfo], most: int) -> None:
         raise OutsideError(
             f"the artifact unpacks to more than {most >> 20} MB or {_MOST_FILES:,} files", next_step="compute it here"
         )
-
-
-def _artifact(github: GitHub, run: dict[str, Any], one: dict[str, Any]) -> Artifact:
-    event = github.event
-    return Artifact(
-        id=int(one["id"]),
-        name=str(one["name"]),
-        run=int(run["id"]),
-        sha=str(run["head_sha"]),
-        size=int(one["size_in_bytes"]),
-        url=f"{event.server}/{event.repository}/actions/runs/{run['id']}",
-    )
 
 
 def _at_home(github: GitHub, repository: Any) -> bool:

@@ -40,8 +40,7 @@ def environment(github: GitHub, name: str) -> Artifact | None:
 
     OutsideError where it has expired: what is live is not known then, and must not be taken for nothing.
     """
-    branch = _default_branch(github)
-    newest = next((one for one in _trusted(github, f"{ENVIRONMENT}{name}") if one.branch == branch), None)
+    newest = _newest(github, f"{ENVIRONMENT}{name}", _default_branch(github))
     if newest is not None and newest.expired:
         raise OutsideError(
             f"the artifact that tells what is live in {name}, of {newest.created}, has expired: {newest.artifact.url}",
@@ -74,11 +73,31 @@ def download(github: GitHub, artifact: Artifact, folder: Path) -> Path:
     return files[0]
 
 
+def _newest(github: GitHub, name: str, branch: str) -> Listed | None:
+    """The newest artifact of that name and branch, however many other branches have uploaded since.
+
+    GitHub lists the newest first, within a page or so: it is looked for until one is found, and for a page after that.
+    """
+    found: list[Listed] = []
+    after = 0
+    for entry in github.pages("/actions/artifacts", needs=READ, inside="artifacts", name=name):
+        one = _listed(github, entry) if entry["name"] == name else None
+        found += [one] if one is not None and one.branch == branch else []
+        after += 1 if found else 0
+        if after > _LOOKED_AT:
+            break
+    return max(found, key=_age, default=None)
+
+
+def _age(one: Listed) -> tuple[str, int]:
+    return one.created, one.artifact.id
+
+
 def _trusted(github: GitHub, name: str) -> list[Listed]:
     """The artifacts of that name that runs of this repository's own commits uploaded, the newest first."""
     listed = github.pages("/actions/artifacts", needs=READ, inside="artifacts", name=name)
     found = [_listed(github, one) for one in itertools.islice(listed, _LOOKED_AT) if one["name"] == name]
-    return sorted(filter(None, found), key=lambda one: (one.created, one.artifact.id), reverse=True)
+    return sorted(filter(None, found), key=_age, reverse=True)
 
 
 def _listed(github: GitHub, entry: Mapping[str, Any]) -> Listed | None:
