@@ -62,9 +62,12 @@ def named(text: str) -> str:
     return f"{slug}_" if keyword.iskeyword(slug) else slug
 
 
-def sources_of(project: Project) -> dict[str, str]:
-    """Path -> text of every file but pyproject.toml, which needs the floor, and the schema, which needs the data."""
-    values = _values(project)
+def sources_of(project: Project, *, github: bool) -> dict[str, str]:
+    """Path -> text of every file but pyproject.toml, which needs the floor, and the schema, which needs the data.
+
+    `github` says whether the workflows of `github_of` are written too, of which the README then tells.
+    """
+    values = _values(project) | {"github": f"\n{render('README.github.md', {})}" if github else ""}
     model, source = project.model, project.source
     return {
         f"models/{model}.py": render("model.py", values),
@@ -79,7 +82,7 @@ def sources_of(project: Project) -> dict[str, str]:
     }
 
 
-def github_of(project: Project, *, owner: str | None) -> dict[str, str]:
+def github_of(*, owner: str | None) -> dict[str, str]:
     """Path -> text of what GitHub needs: workflows that call those of mlops, reviewers, updates; and act's settings.
 
     `owner` is whom CODEOWNERS names, such as `@acme/ml`; None leaves its lines for people to fill in.
@@ -89,14 +92,14 @@ def github_of(project: Project, *, owner: str | None) -> dict[str, str]:
     return {
         **{f".github/workflows/{name}": texts[name].replace("@VERSION", f"@v{__version__}") for name in _WORKFLOWS},
         **{_BESIDE[name]: texts[name] for name in _BESIDE},
-        ".github/CODEOWNERS": texts["CODEOWNERS"] + _owned(project, owner),
+        ".github/CODEOWNERS": texts["CODEOWNERS"] + _owned(owner),
     }
 
 
-def _owned(project: Project, owner: str | None) -> str:
-    """The lines of CODEOWNERS: features and what their data must look like, labels put right by people, thresholds."""
+def _owned(owner: str | None) -> str:
+    """The lines of CODEOWNERS: features and what their data must look like, tests, labels put right, thresholds."""
     line = "{path} {owner}" if owner else "# {path} @acme/data-science"
-    owned = ("/features/", f"/models/{project.model}.py", "/reviews/", "/pyproject.toml", "/.github/")
+    owned = ("/features/", "/models/*.py", "/tests/", "/reviews/", "/pyproject.toml", "/requirements.lock", "/.github/")
     return "".join(f"{line.format(path=path, owner=owner)}\n" for path in owned)
 
 

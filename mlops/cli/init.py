@@ -82,10 +82,13 @@ def command(
         click.echo(msgspec.json.format(msgspec.json.encode(started, enc_hook=str)))
         return
     place = os.path.relpath(started.folder)
-    click.echo(f"{place}: a {started.task} model, {started.model}")
+    click.echo(f"{started.folder.resolve().name}: a {started.task} model, {started.model}")
     for note in started.notes:
         click.echo(f"  - {note}")
-    click.echo(f"\nnext:\n  cd {shlex.quote(place)}\n  mlops run")
+    enter = "" if place == os.curdir else f"  cd {shlex.quote(place)}\n"
+    click.echo(f"\nnext:\n{enter}  mlops run")
+    if any(name.startswith(".github/workflows/") for name in started.files):
+        click.echo("and on GitHub: push it; `mlops doctor` says what the repository's settings lack")
 
 
 def _number(value: str) -> float | int | str:

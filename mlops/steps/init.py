@@ -91,10 +91,11 @@ def init(
             why=why,
             metric=METRIC[found],
         )
-        _write(temporary, scaffold.sources_of(project))
+        workflows = github and not (folder / ".github").exists()
+        _write(temporary, scaffold.sources_of(project, github=workflows))
         notes = _notes_for_github(folder, place) if github else ()
-        if github and not (folder / ".github").exists():
-            _write(temporary, scaffold.github_of(project, owner=owner))
+        if workflows:
+            _write(temporary, scaffold.github_of(owner=owner))
         measured = _measured(frame, project, temporary)
         floor, reason = _floor(measured, project)
         _write(temporary, {"pyproject.toml": scaffold.pyproject(project, floor=floor, reason=reason)})

@@ -125,8 +125,9 @@ class TestGitHub:
         assert "\n# /features/ @acme/data-science\n" in (project.folder / ".github/CODEOWNERS").read_text()
         init(tmp_path / "churn", data=table(tmp_path), label="left", owner="@acme/ml")
         owned = (tmp_path / "churn/.github/CODEOWNERS").read_text()
-        for place in ("/features/", "/models/churn.py", "/reviews/", "/pyproject.toml", "/.github/"):
+        for place in ("/features/", "/models/*.py", "/tests/", "/reviews/", "/pyproject.toml", "/.github/"):
             assert f"\n{place} @acme/ml\n" in owned
+        assert "`pipeline / verdict`" in (tmp_path / "churn/README.md").read_text()
 
     @pytest.mark.parametrize("owner", ["nobody", "@a\n* @mallory", "@a @b", "", "@"])
     def test_an_owner_that_github_cannot_ask_is_refused(self, tmp_path, owner):
@@ -144,6 +145,7 @@ class TestGitHub:
     def test_without_github_nothing_of_it_is_written(self, tmp_path):
         started = init(tmp_path / "churn", data=table(tmp_path), label="left", github=False)
         assert not [name for name in started.files if name.startswith((".github", ".actrc"))]
+        assert "GitHub" not in (tmp_path / "churn/README.md").read_text()
 
     def test_a_table_that_runners_cannot_read_is_told(self, project, tmp_path):
         assert any("runners cannot read the table" in note for note in project.notes)
