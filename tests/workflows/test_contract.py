@@ -108,6 +108,14 @@ class TestSecurity:
             assert not job.secrets, job.path
             assert "environment" not in job.job, job.path  # its secrets would be there
 
+    @pytest.mark.parametrize("folder", [OURS, TEMPLATES], ids=["ours", "written"])
+    def test_a_fork_s_code_runs_on_no_machine_of_one_s_own(self, folder):
+        """Promise 21: what such a machine keeps between its jobs is what is live, and anybody could write it."""
+        for name, job in graph.read(folder / "pull-request.yml")["jobs"].items():
+            home = "github.event.pull_request.head.repo.full_name == github.repository"
+            guarded = f"{home} && vars.MLOPS_RUNNER || 'ubuntu-24.04'" in job["with"]["runner"]
+            assert guarded or home in job.get("if", ""), name
+
     def test_an_identity_is_given_to_who_signs_and_to_nobody_else(self):
         found = [job for file in (*CALLERS, *WRITTEN) for job in graph.reached(file, OURS, forks=False)]
         having = {job.path[-2:] for job in found if "id-token" in job.permissions}

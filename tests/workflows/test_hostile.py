@@ -48,6 +48,7 @@ FIELDS = [
     ("rollback", "rollback", "ENVIRONMENT"),
     ("rollback", "rollback", "RELEASE"),
     ("rollback", "rollback", "MODEL"),
+    ("deploy", "accepted", "ENVIRONMENT"),
     ("deploy", "named", "ENVIRONMENT"),
     ("deploy", "named", "RELEASE"),
     ("retrain", "retrain", "MODEL"),
