@@ -60,7 +60,8 @@ def _verdict(report: Report, around: Around) -> Iterator[str]:
     yield f"## {'✗' if stopped else MARKS[report.outcome]} {cell(around.project)}: {said(report)}\n"
     told_of = [counts(report)] if report.verdicts else []
     told_of += [f"commit {code(around.commit[:12]).strip()}"] if around.commit else []
-    told_of += [f"[the run, its log and the whole report]({around.run_url})"] if around.run_url else []
+    if around.run_url:
+        told_of += [f"[the run]({around.run_url}) · [the whole report]({around.run_url}#artifacts), an artifact of it"]
     yield " · ".join(told_of)
     for error in report.errors:
         yield f"\n**stopped:** {cell(error[:_LONG])}"
