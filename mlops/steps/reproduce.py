@@ -88,11 +88,11 @@ def _found(workspace: Workspace, release: str, room: Path, tell: Callable[[str],
     place = room / "brought" / name
     place.mkdir(parents=True)
     (place / MANIFEST).write_bytes(store.manifest(name) or b"")
-    wanted = {place / file: digest for file, digest in read_manifest(place).files.items()}
-    outside = [file for file in read_manifest(place).files if not within(file)]
+    manifest = read_manifest(place)
+    outside = [one for one in (*manifest.files, *manifest.snapshot) if not within(one)]
     if outside:
         raise NotWhole(f"{name} names a file that leads out of its folder: {outside[0]}", next_step="ask who made it")
-    gone = store.copy(wanted)
+    gone = store.copy({place / file: digest for file, digest in manifest.files.items()})
     if gone:
         raise OutsideError(
             f"{len(gone)} files of {name} are gone from {store.place.url}",
