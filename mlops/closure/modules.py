@@ -25,6 +25,7 @@ class Module:
     definitions: Mapping[str, list[ast.stmt]]
     imports: Mapping[str, tuple[str, str]]
     stars: tuple[str, ...]
+    changed: int  # when its file was written
 
 
 def module_of(name: str, root: Path, folders: Iterable[str]) -> str | None:
@@ -41,11 +42,12 @@ def module_of(name: str, root: Path, folders: Iterable[str]) -> str | None:
 
 def read(path: Path, module: str) -> Module:
     """The module in a file, under its dotted name."""
-    return _parsed(path, module, path.stat().st_mtime_ns)
+    return parsed(path, module, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _parsed(path: Path, module: str, _changed: int) -> Module:
+def parsed(path: Path, module: str, changed: int) -> Module:
+    """The module as it was when its file was written at `changed`."""
     text = path.read_text(encoding="utf-8")
     found: dict[str, list[ast.stmt]] = {}
     tree = syntax.parse(text)
@@ -59,7 +61,7 @@ def _parsed(path: Path, module: str, _changed: int) -> Module:
     imports = _imports([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], module, path)
     stars = tuple(origin for name, (origin, _) in imports.items() if name.startswith("*"))
     plain = {name: target for name, target in imports.items() if not name.startswith("*")}
-    return Module(name=module, text=text, definitions=found, imports=plain, stars=stars)
+    return Module(name=module, text=text, definitions=found, imports=plain, stars=stars, changed=changed)
 
 
 def file_of(module: str, root: Path) -> Path | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from mlops.closure.counted import canonical
-from mlops.closure.modules import OURS, Module, dotted, file_of, imported_inside, is_module, read, resolved
+from mlops.closure.modules import OURS, dotted, file_of, imported_inside, is_module, parsed, read, resolved
 from mlops.declare import Declared
 
 _LISTED: dict[str, dict[str, str]] = {}
@@ -111,15 +113,13 @@ def _visit(walk: _Walk, module: str, name: str) -> None:
         walk.seen[module, name] = ":".join(here.imports[name])
         _follow_import(walk, here.imports[name])
         return
-    nodes = here.definitions.get(name)
-    if nodes is None:
+    if name not in here.definitions:
         for star in here.stars:
             _visit(walk, star, name)
         return
-    walk.found[module, name] = found = _definition(walk.root, here, path, name)
-    walk.seen[module, name] = found.code
-    local = imported_inside(nodes, module, path)
-    for chain in sorted(_used(nodes)):
+    found, local, used = _definition(walk.root, path, module, here.changed, name)
+    walk.found[module, name], walk.seen[module, name] = found, found.code
+    for chain in used:
         target = resolved(chain, here, local, walk.root)
         if target is not None and (len(chain) > 1 or chain[0] in local):
             _visit(walk, *target)
@@ -129,15 +129,24 @@ def _visit(walk: _Walk, module: str, name: str) -> None:
             _read_outside(walk, local[chain[0]][0])
 
 
-def _definition(root: Path, here: Module, path: Path, name: str) -> Definition:
+@lru_cache(maxsize=65_536)
+def _definition(
+    root: Path, path: Path, module: str, changed: int, name: str
+) -> tuple[Definition, Mapping[str, tuple[str, str]], tuple[tuple[str, ...], ...]]:
+    """A definition, what is imported inside it, and the names that it reads; each is looked at once.
+
+    A run asks for the same closures before and after each step, and those of a hundred models share what they call.
+    """
+    here = parsed(path, module, changed)
     nodes = here.definitions[name]
-    return Definition(
+    definition = Definition(
         name=name,
         file=path.relative_to(root).as_posix(),
         line=_first_line(nodes[0]),
         text="\n".join(_text(node, here.text) for node in nodes),
         code="".join(canonical(node) for node in nodes),
     )
+    return definition, imported_inside(nodes, module, path), tuple(sorted(_used(nodes)))
 
 
 def _read_outside(walk: _Walk, module: str) -> None:
