@@ -177,6 +177,7 @@ def packaged(workspace: Workspace, model: Model, records: Iterable[Record], sour
         "bentofile": digest_of(workspace.root / "bentofile.yaml"),
         "sources": {name: digest_of(workspace.root / name) for name in sources},
         "framework": framework(),
+        "needs": served(workspace, model),
         "model": model.name,
     }
     return _with_packages(made_of, more=code(workspace, [model, *views, *computed]))
@@ -194,6 +195,13 @@ def booted(workspace: Workspace, records: Iterable[Record], champion: str) -> In
         **_own_tests(workspace, "service"),
     }
     return _with_packages(made_of, workspace, tests="service")
+
+
+def served(workspace: Workspace, model: Model) -> tuple[str, ...]:
+    """The installed distributions that a model's on-demand features import: without them its service does not start."""
+    _, computed = workspace.catalog.pinned(model)
+    found = {workspace.root / file for one in computed for file in code_files(one, workspace.root)}
+    return tuple(versions(imported_outside(found, workspace.root)))
 
 
 def travelling(workspace: Workspace, model: Model) -> tuple[str, ...]:

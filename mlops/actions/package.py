@@ -21,6 +21,7 @@ def action(context: Context, model: Model) -> Action:
             assembled=done[f"assemble:{model.name}"],
             settings=workspace.config.package,
             sources=sources,
+            needs=ingredients.served(workspace, model),
         ),
         ingredients=lambda done: ingredients.packaged(workspace, model, done.values(), sources),
     )

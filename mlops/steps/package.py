@@ -17,6 +17,7 @@ from mlops.config import Packaging
 from mlops.contract import Contract, model_inputs
 from mlops.declare import Model
 from mlops.gates import parity
+from mlops.keys import versions
 from mlops.release import CONTRACT, GOLDEN
 from mlops.serving.asking import Asked, as_prediction, ask, requests
 from mlops.serving.golden import Golden
@@ -82,10 +83,12 @@ def package(
     assembled: Record,
     settings: Packaging,
     sources: Sequence[str],
+    needs: Sequence[str] = (),
 ) -> Record:
     """The record of a bento: outputs `bento` (a tree), `contract` and `golden`; facts `form`, `reason`, `parity`.
 
-    `sources` are the project's files that travel with it, relative to its root. A verdict of failure, without
+    `sources` are the project's files that travel with it, relative to its root, `needs` the distributions that those
+    import which are called when it is served. A verdict of failure, without
     a bento, where the model cannot be packaged as it was trained. ConfigError for a wrong `bentofile.yaml`.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
@@ -102,7 +105,8 @@ def package(
             found, findings, golden = _proven(staging, known, form, settings)
             if not Verdict(gate="package", subject=model.name, findings=findings).accepted:
                 return _record(model, form, found, findings, {})
-            plan = _plan(staging, model, known.contract, form, bentofile)
+            trusted = versions(name.partition(".")[0] for name in settings.trusted) if form.name == "skops" else ()
+            plan = _plan(staging, model, known.contract, form, bentofile, (*needs, *trusted))
             outputs = {
                 "bento": workspace.objects.put_tree(builder.build(plan)),
                 "contract": assembled.outputs["contract"],
@@ -245,8 +249,11 @@ def _readable(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value, order="sorted"))
 
 
-def _plan(staging: Path, model: Model, contract: Contract, form: _Form, given: bento.Bentofile) -> bento.Plan:
-    needed = [*_ALWAYS, *(_WITH_PANDAS if contract.computed else ()), *(_WITH_SKOPS if form.name == "skops" else ())]
+def _plan(
+    staging: Path, model: Model, contract: Contract, form: _Form, given: bento.Bentofile, needs: Sequence[str]
+) -> bento.Plan:
+    usual = [*_ALWAYS, *(_WITH_PANDAS if contract.computed else ()), *(_WITH_SKOPS if form.name == "skops" else ())]
+    needed = [*usual, *needs]
     requirements = bento.locked(needed)
     content = msgspec.json.encode([files.tree(staging), requirements, given], order="sorted")
     return bento.Plan(

@@ -13,7 +13,7 @@ import pandas as pd
 from mlops.config import Config, ModelSettings, Packaging, Source
 from mlops.contract import Contract
 from mlops.declare import Model
-from mlops.ingredients import travelling
+from mlops.ingredients import served, travelling
 from mlops.steps.assemble import assemble
 from mlops.steps.build_features import build_features
 from mlops.steps.package import package
@@ -84,6 +84,7 @@ class ModelProject:
             assembled=assembled,
             settings=Packaging(**settings),
             sources=travelling(self.workspace, model),
+            needs=served(self.workspace, model),
         )
 
     def contract(self, assembled: Record) -> Contract:

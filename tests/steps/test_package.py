@@ -201,6 +201,15 @@ def test_an_on_demand_feature_travels_with_its_code(project: ModelProject) -> No
     assert "pandas==" in (folder / "env/python/requirements.txt").read_text()
 
 
+def test_what_an_on_demand_feature_imports_is_required_where_it_is_served(project: ModelProject) -> None:
+    """Elsewhere, in an environment or image made of the requirements, the service would not start."""
+    project.write("features/ratio.py", f"from scipy import special\n{RATIO.format(per='special.gamma(5.0)')}")
+    record = packaged(project, declaration="label='y', features=['share_v1'], request=['city']")
+    requirements = (project.unpack(record) / "env/python/requirements.txt").read_text()
+    assert "scipy==" in requirements
+    assert "scikit-learn==" not in requirements
+
+
 def test_an_on_demand_feature_that_looks_at_other_rows_is_found(project: ModelProject) -> None:
     """Training and serving must not differ: at the request there are no other rows."""
     project.write("features/ratio.py", RATIO.format(per="amount.sum()"))
