@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from mlops.adapters import files
 from mlops.adapters.github.event import current
-from mlops.adapters.ledger import tracking_uri
+from mlops.adapters.ledger_opening import tracking_uri
 from mlops.adapters.lock import alive
 from mlops.errors import MlopsError, OutsideError
 from mlops.verdict import Outcome, Record

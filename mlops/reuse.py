@@ -14,7 +14,7 @@ from typing import Any
 
 from mlops.adapters.claims import Claims
 from mlops.adapters.index import Entry, Index
-from mlops.adapters.ledger import tracking_uri
+from mlops.adapters.ledger_opening import tracking_uri
 from mlops.adapters.lock import alone
 from mlops.adapters.objects import ObjectStore
 from mlops.adapters.shared import SharedStore, opened

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlops.adapters import deepchecks, git, sources
-from mlops.adapters.ledger import tracking_uri
+from mlops.adapters.ledger_opening import tracking_uri
 from mlops.config import Environment, load
 from mlops.errors import MlopsError
 from mlops.health import Health, Line

@@ -21,7 +21,7 @@ from mlops import retraining
 from mlops.adapters import bundle, files, git, ledger_file, trust
 from mlops.adapters.bundle import Opened, within
 from mlops.adapters.index import Entry, Index
-from mlops.adapters.ledger import tracking_uri
+from mlops.adapters.ledger_opening import tracking_uri
 from mlops.contract import Contract
 from mlops.errors import NothingToDo, OutsideError
 from mlops.parts.building import parts_file
