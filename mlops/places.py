@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.config import line_of
+from mlops.pyproject import line_of
 from mlops.verdict import Finding, Verdict
 from mlops.workspace import Workspace
 

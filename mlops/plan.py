@@ -14,10 +14,11 @@ from typing import Any, get_args
 import msgspec
 
 from mlops.closure import code_digest, function_digest, traced
-from mlops.config import Config, Source, load
+from mlops.config import Config, Source
 from mlops.declare import CheckOn, Declared, Model
 from mlops.discover import Catalog
 from mlops.errors import MlopsError
+from mlops.pyproject import load
 
 _SETTINGS = "pyproject.toml"
 _EVERYTHING = (

@@ -12,12 +12,13 @@ from mlops.actions.wish import Wish
 from mlops.adapters import git
 from mlops.adapters.files import disk_errors
 from mlops.adapters.index import Index
-from mlops.config import Config, load
+from mlops.config import Config
 from mlops.errors import Changed, ConfigError, MlopsError, NothingToDo
 from mlops.events import write_events
 from mlops.execution import Executor, Observer, Run
 from mlops.gates.severities import validate
 from mlops.pipeline import tasks
+from mlops.pyproject import load
 from mlops.recording import Push, Recorder, executor
 from mlops.release import MANIFEST, folder
 from mlops.reuse import Reuse, team

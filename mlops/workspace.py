@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from mlops.adapters.objects import ObjectStore
 from mlops.adapters.parquet import parquet_of
 from mlops.closure import code_digest
-from mlops.config import Config, load
+from mlops.config import Config
 from mlops.discover import FOLDERS, Catalog, discover
 from mlops.errors import Changed
+from mlops.pyproject import load
 
 if TYPE_CHECKING:
     import pandas as pd

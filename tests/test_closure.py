@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from mlops.closure import code_digest, code_files, definitions, meaning, module_of
-from mlops.config import load
 from mlops.discover import discover
+from mlops.pyproject import load
 
 SOURCE = '[tool.mlops.sources.orders]\npath = "orders.csv"\n'
 SHOP = """

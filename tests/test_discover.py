@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlops.config import load
 from mlops.discover import discover
 from mlops.errors import DeclarationError
+from mlops.pyproject import load
 
 SOURCE = '[tool.mlops.sources.orders]\npath = "orders.csv"\n'
 FEATURES = """

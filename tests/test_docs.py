@@ -22,6 +22,7 @@ from mlops.declare import METRICS, CheckOn
 from mlops.discover import discover
 from mlops.gates.severities import known_checks
 from mlops.pipeline import STEPS
+from mlops.pyproject import load
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -282,7 +283,7 @@ def test_every_toml_snippet_is_a_configuration(page, tmp_path):
         tomllib.loads(snippet)
         if "[tool.mlops" in snippet:
             (tmp_path / "pyproject.toml").write_text(snippet)
-            config.load(tmp_path)
+            load(tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -298,7 +299,7 @@ def test_the_declarations_of_the_documentation_are_found_and_fit_each_other(proj
         assert place, "a snippet begins with its place"
         files[place[1]] = files.get(place[1], "") + snippet
     root = project(files, '[tool.mlops.sources.orders]\npath = "orders.csv"\n')
-    catalog = discover(root, config.load(root))
+    catalog = discover(root, load(root))
     assert set(catalog.views) == {"customer_orders_v1"}
     assert set(catalog.on_demands) == {"amount_per_order_v1"}
     assert set(catalog.models) == {"returns_v1"}

@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from mlops.adapters import deepchecks, git, sources
 from mlops.adapters.ledger_opening import tracking_uri
-from mlops.config import Environment, load
+from mlops.config import Environment
 from mlops.errors import MlopsError
 from mlops.health import Health, Line
+from mlops.pyproject import load
 from mlops.reports.words import counted
 from mlops.repository import of_files
 from mlops.repository_settings import of_settings

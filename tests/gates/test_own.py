@@ -96,8 +96,8 @@ def test_a_finding_speaks_for_its_own_check_alone_and_says_where_that_is():
     ],
 )
 def test_a_check_that_no_gate_would_call_is_refused_when_it_is_declared(project, text, says):
-    from mlops.config import load
     from mlops.discover import discover
+    from mlops.pyproject import load
 
     root = project(
         {"models/rules.py": f"from mlops import check\n{text}\n"}, '[tool.mlops.sources.orders]\npath = "a.csv"\n'

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.config import load
 from mlops.discover import discover
 from mlops.errors import GateFailed, MlopsError, NothingToDo, UsageError
+from mlops.pyproject import load
 from mlops.steps.init import init
 
 ROWS = 300

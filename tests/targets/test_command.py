@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from mlops.config import Command, load
+from mlops.config import Command
 from mlops.errors import ConfigError, DeploymentFailed, RollbackFailed
+from mlops.pyproject import load
 from mlops.targets.command import CommandTarget
 from mlops.targets.outside import MOVING
 from mlops.workspace import open_workspace

@@ -17,8 +17,9 @@ import msgspec
 import pytest
 import yaml
 
-from mlops.config import Decisions, Environment, Kubernetes, load
+from mlops.config import Decisions, Environment, Kubernetes
 from mlops.errors import ConfigError, DeploymentFailed, RollbackFailed, UsageError
+from mlops.pyproject import load
 from mlops.serving.decisions import Settings as DecisionSettings
 from mlops.serving.decisions import settings as settings_of
 from mlops.stores.reading import Address, write_address
