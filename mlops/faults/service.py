@@ -91,6 +91,7 @@ def cases(bench: Bench) -> Generator[Case]:
         yield from _of_inputs(bench, material, asked, bento)
         with on_trial(bento, place) as trial, on_trial(beside, home) as champion:
             yield from _asked(trial, champion, switch, bench.config.load)
+            yield from _under_load(trial, champion, switch, bench.config.load)
             service = rehearsal.Running(
                 url=trial.url, online=trial.online, payload=bento / "src" / "release", contract=trial.contract
             )
@@ -100,28 +101,24 @@ def cases(bench: Bench) -> Generator[Case]:
         shutil.rmtree(place, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _planted(switch: Path, fault: str) -> Iterator[None]:
+    """The service has the fault while this lasts; "" is none."""
+    switch.write_text(fault)
+    try:
+        yield
+    finally:
+        switch.write_text("")
+
+
 def _asked(trial: Trial, champion: Trial, switch: Path, limits: Load) -> Iterator[Case]:
-    load = "[tool.mlops.load]"
-
-    @contextlib.contextmanager
-    def planted(fault: str) -> Iterator[None]:
-        switch.write_text(fault)
-        try:
-            yield
-        finally:
-            switch.write_text("")
-
     def golden(fault: str) -> list[Finding]:
-        with planted(fault):
+        with _planted(switch, fault):
             return [judge_golden(trial)]
 
     def malformed() -> list[Finding]:
-        with planted("bad"):
+        with _planted(switch, "bad"):
             return [judge_malformed(trial)]
-
-    def under_load(fault: str, beside: Trial | None = None) -> tuple[Finding, ...]:
-        with planted(fault):
-            return _loaded(trial, beside, limits)
 
     def everything() -> list[Finding]:
         asked = (judge_boot(trial), judge_golden(trial), judge_malformed(trial))
@@ -131,23 +128,32 @@ def _asked(trial: Trial, champion: Trial, switch: Path, limits: Load) -> Iterato
     yield Case(fault="other answers", check="service.golden", judge=partial(golden, "wrong"))
     yield Case(fault="NaN for an answer", check="service.golden", judge=partial(golden, "NaN"))
     yield Case(fault="500 on bad input", check="service.malformed", judge=malformed)
-    yield Case(fault="every fifth request fails", check="service.errors", judge=partial(under_load, "errors"))
+
+
+def _under_load(trial: Trial, champion: Trial, switch: Path, limits: Load) -> Iterator[Case]:
+    load = "[tool.mlops.load]"
+
+    def judge(fault: str, beside: Trial | None = None) -> tuple[Finding, ...]:
+        with _planted(switch, fault):
+            return _loaded(trial, beside, limits)
+
+    yield Case(fault="every fifth request fails", check="service.errors", judge=partial(judge, "errors"))
     yield Case(
         fault=f"{_SLOW:g} s for an answer: too late",
         check="service.latency",
-        judge=partial(under_load, "slow"),
+        judge=partial(judge, "slow"),
         setting=f"{load} p99_ms = {limits.p99_ms:g}",
     )
     yield Case(
         fault=f"{_SLOW:g} s for an answer: too few a second",
         check="service.throughput",
-        judge=partial(under_load, "slow"),
+        judge=partial(judge, "slow"),
         setting=f"{load} qps = {limits.qps:g}",
     )
     yield Case(
         fault=f"{_SLOWER:g} s more than the champion for an answer",
         check="service.champion",
-        judge=partial(under_load, "slower", champion),
+        judge=partial(judge, "slower", champion),
         setting=f"{load} slower = {limits.slower:g}",
     )
     yield Case(
@@ -203,11 +209,8 @@ def _of_answers(
     switch: Path,
 ) -> Iterator[Case]:
     def judge(fault: str) -> list[Finding]:
-        switch.write_text(fault)
-        try:
+        with _planted(switch, fault):
             return [rehearsal.judge_answers(material, asked, service, bench.workspace.objects)]
-        finally:
-            switch.write_text("")
 
     yield sound(lambda: judge(""), "none (answers to the past)")
     yield Case(fault="other answers to the past", check="service.parity", judge=partial(judge, "wrong"))
