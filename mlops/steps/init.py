@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlops.adapters import scaffold, schema_files, sources, timestamps
+from mlops import survey
+from mlops.adapters import scaffold, schema_files, sources
 from mlops.adapters.files import write_atomically
 from mlops.config import Source
 from mlops.contract import Column, Contract, model_inputs
 from mlops.declare import Task
-from mlops.errors import GateFailed, UsageError, nearest
+from mlops.errors import GateFailed, UsageError
 from mlops.statistics import profile, schema_inference
-from mlops.statistics.kinds import kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,24 +66,19 @@ def init(
     Raises UsageError for what cannot be asked (a column that is not there, a folder in use) and GateFailed for a
     label or a timestamp that no model can be trained with.
     """
-    if owner is not None and not _OWNER.fullmatch(owner):
-        raise UsageError(
-            f"--owner {owner!r} names nobody that GitHub can ask",
-            next_step="give @PERSON, @ORGANISATION/TEAM or an address",
-        )
+    _demand_owner(owner)
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # resolve() would replace links that the user chose
     place = None if "://" in data else Path(os.path.abspath(data))  # noqa: PTH100
     with scaffold.placed(folder, data=place) as temporary:
-        source, table = _read(str(place or data), timestamp, settings or {}, root=temporary)
+        source, table = survey.read(str(place or data), timestamp, settings or {}, root=temporary)
         frame = table.rows.to_pandas()
-        found, why = _task(frame, label, task, table)
-        columns = _columns(frame, label=label, timestamp=timestamp, ignore=ignore)
+        found, why = survey.task_of(frame, label, task, table)
         project = scaffold.Project(
             name=folder.name,
             model=scaffold.named(name or folder.name),
             source=_source_name(data),
             **_settings(source, data, folder),
-            **_parts(columns),
+            **_parts(survey.columns_of(frame, label=label, timestamp=timestamp, ignore=ignore)),
             label=label,
             labels=profile.classes_of(frame[label]) if found != "regression" else (),
             timestamp=timestamp,
@@ -93,13 +88,12 @@ def init(
         )
         workflows = github and not (folder / ".github").exists()
         _write(temporary, scaffold.sources_of(project, github=workflows))
-        notes = _notes_for_github(folder, place) if github else ()
         if workflows:
             _write(temporary, scaffold.github_of(owner=owner))
-        measured = _measured(frame, project, temporary)
-        floor, reason = _floor(measured, project)
+        floor, reason = _floor(_measured(frame, project, temporary), project)
         _write(temporary, {"pyproject.toml": scaffold.pyproject(project, floor=floor, reason=reason)})
         _write(temporary, {f"features/{project.source}.schema.yaml": _schema(frame, project.source)})
+        notes = (*_notes(project, table, reason), *(_notes_for_github(folder, place) if github else ()))
         written = tuple(sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file()))
     return Started(
         folder=folder,
@@ -107,112 +101,16 @@ def init(
         model=f"{project.model}_v1",
         task=found,
         floor=floor,
-        notes=(*_notes(project, table, reason), *notes),
+        notes=notes,
     )
 
 
-def _read(
-    place: str, timestamp: str | None, settings: Mapping[str, Any], *, root: Path
-) -> tuple[Source, sources.Table]:
-    """The source as it must be written down to be read right, and its table."""
-    given = dict(settings)
-    forms = dict(given.pop("timestamps", {}))
-    try:
-        source = msgspec.convert({"path": place, **given}, Source)
-    except msgspec.ValidationError as error:
+def _demand_owner(owner: str | None) -> None:
+    if owner is not None and not _OWNER.fullmatch(owner):
         raise UsageError(
-            f"a setting of the source is wrong: {error}", next_step="`mlops init --help` shows them"
-        ) from None
-    if "encoding" not in given:
-        source = msgspec.structs.replace(source, encoding=sources.encoding_of(source, root=root))
-    table = sources.read(source, name="", root=root)
-    if timestamp is None and not forms:
-        return source, table
-    for column in dict.fromkeys([*forms, *([timestamp] if timestamp else [])]):
-        _demand_column(column, table, what="timestamp")
-    if timestamp and timestamp not in forms:
-        forms |= _form(table, timestamp)
-    source = msgspec.structs.replace(source, timestamps=forms)
-    return source, sources.read(source, name="", root=root) if forms else table
-
-
-def _form(table: sources.Table, name: str) -> dict[str, str]:
-    """How the column writes its times, as a source's `timestamps`; empty where they are times already."""
-    import pandas.api.types as kinds
-
-    values = table.rows[name].to_pandas()
-    if kinds.is_datetime64_any_dtype(values):
-        return {}
-    if kinds.is_numeric_dtype(values):
-        values = (
-            values.astype("Int64").astype("string") if (values.dropna() % 1 == 0).all() else values.astype("string")
+            f"--owner {owner!r} names nobody that GitHub can ask",
+            next_step="give @PERSON, @ORGANISATION/TEAM or an address",
         )
-    found = timestamps.form_of(values.astype(object))
-    if found.bad is not None:
-        said = (
-            f"; {found.share:.1%} of the values have the form {found.form or 'ISO 8601'}" if found.share > 0.5 else ""
-        )
-        raise GateFailed(
-            f"{table.where(found.bad)}: {name} = {values.iloc[found.bad]!r} is not a time{said}",
-            next_step="mend the value, say `--missing VALUE` if it means missing, or choose another --timestamp",
-        )
-    if found.others:
-        raise UsageError(
-            f"every value of {name!r} can be read as {found.form} and as {found.others[0]}",
-            next_step=f"say which by `--timestamp-format '{found.form}'`",
-        )
-    return {name: found.form}
-
-
-def _demand_column(name: str, table: sources.Table, *, what: str) -> None:
-    if name not in table.rows.column_names:
-        raise UsageError(
-            f"{table.origin} has no {what} column {name!r}", next_step=nearest(name, table.rows.column_names)
-        )
-
-
-def _task(frame: pd.DataFrame, label: str, wanted: Task | None, table: sources.Table) -> tuple[Task, str]:
-    """The task, and the sentence that says why it is that one."""
-    _demand_column(label, table, what="label")
-    values = frame[label]
-    try:
-        found, why = profile.task_of(values)
-    except ValueError as error:
-        raise GateFailed(
-            f"the label {label!r} cannot be learned: {error}", next_step="choose another --label"
-        ) from None
-    if wanted is None or wanted == found:
-        return found, why
-    is_number = kind_of(values.dropna()) == "number"
-    fits = {"binary": values.nunique() == 2, "multiclass": values.nunique() <= profile.MANY_CLASSES}
-    if not fits.get(wanted, is_number):
-        raise UsageError(f"{why}: no {wanted} task", next_step=f"leave --task out, it is {found}")
-    return wanted, f"--task says so, and {why}"
-
-
-def _columns(
-    frame: pd.DataFrame, *, label: str, timestamp: str | None, ignore: Sequence[str]
-) -> tuple[profile.Column, ...]:
-    """The columns by their part in the model; GateFailed where nothing is left to learn from."""
-    for name in ignore:
-        if name not in frame.columns:
-            raise UsageError(
-                f"--ignore names the column {name!r}, which is not there", next_step=nearest(name, frame.columns)
-            )
-    found = profile.columns_of(frame, label=label, leave_out=(timestamp,) if timestamp else ())
-    columns = tuple(_judged(column, frame, ignore) for column in found)
-    if all(column.role == "ignore" for column in columns):
-        told = "; ".join(f"{c.name} {c.why}" for c in columns) or "there is no other column"
-        raise GateFailed(f"nothing is left to learn {label!r} from: {told}", next_step="give a table with more columns")
-    return columns
-
-
-def _judged(column: profile.Column, frame: pd.DataFrame, ignore: Sequence[str]) -> profile.Column:
-    if column.name in ignore:
-        return profile.Column(name=column.name, role="ignore", why="is left out by --ignore")
-    if column.role in ("code", "ignore") and timestamps.looks_like_time(frame[column.name]):
-        return profile.Column(name=column.name, role="ignore", why="holds times; turn them into features to use them")
-    return column
 
 
 def _source_name(data: str) -> str:
