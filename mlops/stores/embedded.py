@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,19 +47,7 @@ class EmbeddedStore:
 
     def point_in_time(self, rows: pd.DataFrame, lookups: Sequence[Lookup], *, timestamp: str) -> pd.DataFrame:
         """One ASOF join for each view; see `joins` for how, and `protocol` for the rule."""
-        import pandas as pd
-
-        found: dict[str, pd.Series] = {}
-        for lookup in lookups:
-            values = self._look_up(rows, lookup, timestamp)
-            double = sorted(found.keys() & values.keys())
-            if double:
-                raise DeclarationError(
-                    f"{lookup.view.origin}: {lookup.view.name} and another view both give a column {double[0]!r}",
-                    next_step="read one of them only, or give one another name in a new version",
-                )
-            found.update(values)
-        return pd.DataFrame(found, index=rows.index)
+        return looked_up(rows, lookups, lambda lookup: self._look_up(rows, lookup, timestamp))
 
     def publish(self, view: FeatureView, written: str, *, now: float | None = None, as_of: float | None = None) -> int:
         """Put each entity's newest row known before `now` into the SQLite file, in one transaction."""
@@ -122,6 +110,25 @@ class EmbeddedStore:
             connection.register("asked", asked)
             table = connection.sql(joins.lookup(view, columns, kinds), params=[files]).to_arrow_table().to_pandas()
         return {lookup.columns[name]: table[f"v{place}"].set_axis(rows.index) for place, name in enumerate(columns)}
+
+
+def looked_up(
+    rows: pd.DataFrame, lookups: Sequence[Lookup], look_up: Callable[[Lookup], Mapping[str, pd.Series]]
+) -> pd.DataFrame:
+    """The columns of every lookup beside the rows that asked; DeclarationError where two views give one column."""
+    import pandas as pd
+
+    found: dict[str, pd.Series] = {}
+    for lookup in lookups:
+        values = look_up(lookup)
+        double = sorted(found.keys() & values.keys())
+        if double:
+            raise DeclarationError(
+                f"{lookup.view.origin}: {lookup.view.name} and another view both give a column {double[0]!r}",
+                next_step="read one of them only, or give one another name in a new version",
+            )
+        found.update(values)
+    return pd.DataFrame(found, index=rows.index)
 
 
 def asked_table(rows: pd.DataFrame, view: FeatureView, timestamp: str) -> pa.Table:

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 from mlops.adapters.feast import MOMENT, OFFLINE, ROW, Described, Feast, Registered
 from mlops.adapters.lock import locked
 from mlops.declare import FeatureView
-from mlops.errors import DeclarationError, OutsideError, UsageError
+from mlops.errors import OutsideError, UsageError
 from mlops.stores import joins
-from mlops.stores.embedded import EmbeddedStore, asked_table, refuse_other_kind
+from mlops.stores.embedded import EmbeddedStore, asked_table, looked_up, refuse_other_kind
 from mlops.stores.feast_tables import HAPPENED, History, columns_of, entity_kind
 from mlops.stores.online import Published
 from mlops.stores.protocol import MISSING, Lookup, Statistics
@@ -83,20 +83,8 @@ class FeastStore:
 
     def point_in_time(self, rows: pd.DataFrame, lookups: Sequence[Lookup], *, timestamp: str) -> pd.DataFrame:
         """Feast's own join for each view, laid beside the rows that asked."""
-        import pandas as pd
-
         self._demand_files()
-        found: dict[str, pd.Series] = {}
-        for lookup in lookups:
-            values = self._look_up(rows, lookup, timestamp)
-            double = sorted(found.keys() & values.keys())
-            if double:
-                raise DeclarationError(
-                    f"{lookup.view.origin}: {lookup.view.name} and another view both give a column {double[0]!r}",
-                    next_step="read one of them only, or give one another name in a new version",
-                )
-            found.update(values)
-        return pd.DataFrame(found, index=rows.index)
+        return looked_up(rows, lookups, lambda lookup: self._look_up(rows, lookup, timestamp))
 
     def publish(self, view: FeatureView, written: str, *, now: float | None = None, as_of: float | None = None) -> int:
         """Put each entity's newest row known before `now` into Feast's online store; gives the number of entities held.
