@@ -22,7 +22,7 @@ from mlops.serving.app import Limits
 from mlops.serving.golden import Golden, differences, read_golden
 from mlops.serving.malformed import malformed
 from mlops.statistics.blocks import paired_ratio
-from mlops.stores.online import publish
+from mlops.stores.exchange import publish
 from mlops.verdict import Finding, Outcome
 
 BOOT_SECONDS = 90.0

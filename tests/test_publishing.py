@@ -13,7 +13,8 @@ from mlops.publishing import publish_features
 from mlops.serving.integrity import read_manifest
 from mlops.serving.runtime import load_release
 from mlops.steps.rollback import rollback
-from mlops.stores.online import OnlineReader, forget, published
+from mlops.stores.exchange import forget
+from mlops.stores.online import OnlineReader, published
 from mlops.targets import chosen
 from tests import small
 

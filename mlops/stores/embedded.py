@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mlops.declare import FeatureView
 from mlops.errors import DeclarationError
 from mlops.stores import history, joins
+from mlops.stores.exchange import Newest, Publication, forget, publish_newest
 from mlops.stores.joins import SOURCE, is_number, quoted
-from mlops.stores.online import FILE, Newest, OnlineReader, Publication, forget, publish_newest, published
+from mlops.stores.online import FILE, OnlineReader, published
 from mlops.stores.protocol import ColumnStatistics, Lookup, Statistics
 
 if TYPE_CHECKING:

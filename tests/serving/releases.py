@@ -22,7 +22,7 @@ from mlops.contract import Column, Computed, Contract, Field, Stored
 from mlops.release import BENTO, CONTRACT, GOLDEN, MANIFEST, PAYLOAD, Manifest, name_of
 from mlops.serving.packages import REQUIREMENTS
 from mlops.serving.runtime import LoadedRelease
-from mlops.stores.online import publish
+from mlops.stores.exchange import publish
 from mlops.workspace import Workspace, open_workspace
 
 VIEW = "customer_spend_v1"

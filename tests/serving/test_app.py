@@ -10,7 +10,8 @@ from mlops.release import PAYLOAD
 from mlops.serving.app import Front, Limits
 from mlops.serving.host import Host
 from mlops.serving.malformed import malformed
-from mlops.stores.online import FILE, publish
+from mlops.stores.exchange import publish
+from mlops.stores.online import FILE
 from tests.serving.releases import VIEW
 
 OURS = ["/", "/predict", "/contract", "/metrics"]

@@ -15,7 +15,7 @@ from mlops.release import BENTO, PAYLOAD
 from mlops.serving.predictors import Prediction
 from mlops.serving.refusal import Refused
 from mlops.serving.runtime import _ENCODERS, load_payload, load_release
-from mlops.stores.online import publish
+from mlops.stores.exchange import publish
 from tests.serving.releases import VIEW, contract, make_release, seal
 
 

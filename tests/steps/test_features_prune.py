@@ -13,7 +13,8 @@ from mlops.errors import GateFailed, RollbackFailed, UsageError
 from mlops.events import write_events
 from mlops.steps.features_prune import planned, prune
 from mlops.steps.rollback import rollback
-from mlops.stores.online import publish, published
+from mlops.stores.exchange import publish
+from mlops.stores.online import published
 from mlops.targets import chosen, history
 from tests import small
 

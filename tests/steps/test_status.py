@@ -11,7 +11,8 @@ from mlops.cli.status import command
 from mlops.errors import UsageError
 from mlops.steps.deploy import deploy
 from mlops.steps.status import status
-from mlops.stores.online import FILE, publish
+from mlops.stores.exchange import publish
+from mlops.stores.online import FILE
 from tests.serving.releases import contract, make_project, make_release
 
 

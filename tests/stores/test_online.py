@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from mlops.errors import OutsideError
-from mlops.stores.online import FILE, OnlineReader, Publication, forget, publish, publish_newest, published
+from mlops.stores.exchange import Publication, forget, publish, publish_newest
+from mlops.stores.online import FILE, OnlineReader, published
 
 
 @pytest.fixture
