@@ -15,7 +15,7 @@ import msgspec
 from mlops import reviews
 from mlops.adapters.review_file import read as review_entries
 from mlops.config import ModelSettings
-from mlops.contract import Column, Computed, Contract, Field, FieldKind, Stored
+from mlops.contract import Contract
 from mlops.declare import METRICS, Model, OnDemand, Task
 from mlops.errors import DeclarationError, GateFailed, nearest
 from mlops.gates.training_set import (
@@ -31,7 +31,7 @@ from mlops.reviews import REVIEWED
 from mlops.statistics.kinds import inferred_task, kind_of, plain_labels
 from mlops.statistics.split import by_content, by_time, moments
 from mlops.stores import open_store
-from mlops.stores.reads import ROW, Reads, resolve
+from mlops.stores.reads import ROW, Reads, contract_of, resolve
 from mlops.verdict import Finding, Record, Verdict
 from mlops.workspace import Workspace
 
@@ -60,29 +60,21 @@ def assemble(
     """
     source = workspace.frame(snapshot.outputs["data"])
     reads = resolve(workspace.catalog, model, source, features)
-    file = review_file(model)
-    entries = review_entries(workspace.root / file, file)
-    reviewed = reviews.apply(entries, source, label=model.label, task=model.task, file=file)
-    if reviewed.corrected:
-        source = source.assign(**{model.label: reviewed.labels})
+    source, reviewed = _corrected(workspace, model, source)
     table, left_out = _labelled(model, source)
     about_label = judge_label(model, table[model.label], rows=len(source))
     if about_label.fired:
         return _record(model, [about_label], metrics={"rows": float(len(source))})
-    table[model.label] = plain_labels(table[model.label])
-    task, reason = _task(model, table[model.label])
-    if task == "regression":
-        table[model.label] = table[model.label].astype("float64")
+    task, reason = _typed(model, table)
     missing = _join(workspace, model, table, reads)
-    contract = _contract(model, table, source, reads, task)
+    contract = contract_of(model, reads, table, source, task=task, metric=model.metric or DEFAULT_METRIC[task])
     train, holdout, split = _split(model, table, contract, settings)
     left_out |= {"gap": len(table) - int(train.sum()) - int(holdout.sum())}
+    labels, file = table[model.label], review_file(model)
     findings = [
         about_label,
-        *judge_sides(
-            model, table.loc[train, model.label], table.loc[holdout, model.label], contract.classes, settings.min_rows
-        ),
-        judge_copies(model, table, table[model.label], reads.columns),
+        *judge_sides(model, labels[train], labels[holdout], contract.classes, settings.min_rows),
+        judge_copies(model, table, labels, reads.columns),
         *judge_coverage(model, missing, rows=len(table)),
         *judge_left_out(model, {reason: count for reason, count in left_out.items() if count}),
         *judge_reviewed(model, reviewed.corrected, reviewed.confirmed, file=file),
@@ -130,6 +122,14 @@ def _record(
     )
 
 
+def _corrected(workspace: Workspace, model: Model, source: pd.DataFrame) -> tuple[pd.DataFrame, reviews.Reviewed]:
+    """The source with the labels that people corrected."""
+    file = review_file(model)
+    entries = review_entries(workspace.root / file, file)
+    reviewed = reviews.apply(entries, source, label=model.label, task=model.task, file=file)
+    return source.assign(**{model.label: reviewed.labels}) if reviewed.corrected else source, reviewed
+
+
 def _labelled(model: Model, source: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """The rows with a label that is old enough to be trusted, oldest first, and how many are left out, by reason."""
     import numpy as np
@@ -164,6 +164,15 @@ def _refuse_untimely(model: Model, source: pd.DataFrame) -> None:
         f"{model.origin}: {model.name}: the timestamp {model.timestamp!r} is {dtype}, not a time",
         next_step=f'name it in [tool.mlops.sources.{model.source}.timestamps]: {model.timestamp} = "" for ISO 8601',
     )
+
+
+def _typed(model: Model, table: pd.DataFrame) -> tuple[Task, str]:
+    """The task and why it is that one; the labels of `table` become of its kind."""
+    table[model.label] = plain_labels(table[model.label])
+    task, reason = _task(model, table[model.label])
+    if task == "regression":
+        table[model.label] = table[model.label].astype("float64")
+    return task, reason
 
 
 def _task(model: Model, labels: pd.Series) -> tuple[Task, str]:
@@ -225,70 +234,6 @@ def _computed(one: OnDemand, table: pd.DataFrame) -> pd.Series:
         )
     values = result.set_axis(table.index)
     return values.astype("float64") if kind_of(values) == "number" else values
-
-
-def _contract(model: Model, table: pd.DataFrame, source: pd.DataFrame, reads: Reads, task: Task) -> Contract:
-    kinds = {name: _column_kind(model, table[name], name) for name in reads.columns}
-    classes = () if task == "regression" else tuple(sorted(table[model.label].unique().tolist()))
-    return Contract(
-        model=model.name,
-        task=task,
-        metric=model.metric or DEFAULT_METRIC[task],
-        label=model.label,
-        classes=classes,
-        fields=tuple(_field(name, source[name]) for name in reads.fields),
-        stored=tuple(
-            Stored(
-                name=name,
-                view=one.view.name,
-                column=column,
-                entity=one.view.entity,
-                kind="string" if kind_of(table[name]) == "string" else "number",
-                ttl_seconds=one.view.ttl.total_seconds() if one.view.ttl else None,
-            )
-            for one in reads.lookups
-            for column, name in one.columns.items()
-        ),
-        computed=tuple(
-            Computed(
-                name=one.name,
-                module=one.module,
-                inputs=tuple(name.partition(".")[2] or name for name in one.inputs),
-                kind="string" if kind_of(table[one.name]) == "string" else "number",
-            )
-            for one in reads.computed
-        ),
-        columns=tuple(kinds.values()),
-        timestamp=model.timestamp,
-    )
-
-
-def _column_kind(model: Model, values: pd.Series, name: str) -> Column:
-    kind = kind_of(values)
-    if kind is None:
-        raise DeclarationError(
-            f"{model.origin}: {model.name} reads {name!r}, which holds {values.dtype}, not a number or text",
-            next_step=f"add it to ignore=[{name!r}], declare it as timestamp, or derive a number from it in a feature",
-        )
-    return Column(name=name, kind="string" if kind == "string" else "number")
-
-
-def _field(name: str, values: pd.Series) -> Field:
-    import pandas as pd
-
-    known = values.dropna()
-    kind: FieldKind = "string"
-    if pd.api.types.is_datetime64_any_dtype(values):
-        kind = "timestamp"
-    elif kind_of(values) == "number":
-        is_bool = pd.api.types.infer_dtype(known, skipna=True) == "boolean"
-        kind = "bool" if is_bool else "int" if pd.api.types.is_integer_dtype(values) else "float"
-    example = None if known.empty else known.iloc[0]
-    if kind == "timestamp" and example is not None:
-        example = example.isoformat()
-    elif example is not None:
-        example = {"bool": bool, "int": int, "float": float, "string": str}[kind](example)
-    return Field(name=name, kind=kind, nullable=bool(values.isna().any()), example=example)
 
 
 def _split(

@@ -1,4 +1,4 @@
-"""What a model reads, resolved to names: fields of the source, columns of views, on-demand features.
+"""What a model reads, resolved to names: fields of the source, columns of views, on-demand features; and its contract.
 
 In the model's table a stored column goes by its short name (`mean_7d`), an on-demand feature by its function's.
 """
@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.declare import FeatureView, Model, OnDemand
+from mlops.contract import Column, Computed, Contract, Field, FieldKind, Stored
+from mlops.declare import FeatureView, Model, OnDemand, Task
 from mlops.discover import RESERVED, Catalog
 from mlops.errors import DeclarationError, nearest
+from mlops.statistics.kinds import kind_of
 from mlops.stores.protocol import Lookup
 from mlops.verdict import Record
 
@@ -129,3 +131,73 @@ def _refuse_collisions(
                 next_step="read one of them only, or give one another name in a new version",
             )
         owners[name] = owner
+
+
+def contract_of(
+    model: Model, reads: Reads, table: pd.DataFrame, source: pd.DataFrame, *, task: Task, metric: str
+) -> Contract:
+    """What the model asks of a request and answers, with kinds and examples as its table and source have them.
+
+    DeclarationError for a column that is neither a number nor text.
+    """
+    kinds = {name: _column_kind(model, table[name], name) for name in reads.columns}
+    classes = () if task == "regression" else tuple(sorted(table[model.label].unique().tolist()))
+    return Contract(
+        model=model.name,
+        task=task,
+        metric=metric,
+        label=model.label,
+        classes=classes,
+        fields=tuple(_field(name, source[name]) for name in reads.fields),
+        stored=tuple(
+            Stored(
+                name=name,
+                view=one.view.name,
+                column=column,
+                entity=one.view.entity,
+                kind="string" if kind_of(table[name]) == "string" else "number",
+                ttl_seconds=one.view.ttl.total_seconds() if one.view.ttl else None,
+            )
+            for one in reads.lookups
+            for column, name in one.columns.items()
+        ),
+        computed=tuple(
+            Computed(
+                name=one.name,
+                module=one.module,
+                inputs=tuple(name.partition(".")[2] or name for name in one.inputs),
+                kind="string" if kind_of(table[one.name]) == "string" else "number",
+            )
+            for one in reads.computed
+        ),
+        columns=tuple(kinds.values()),
+        timestamp=model.timestamp,
+    )
+
+
+def _column_kind(model: Model, values: pd.Series, name: str) -> Column:
+    kind = kind_of(values)
+    if kind is None:
+        raise DeclarationError(
+            f"{model.origin}: {model.name} reads {name!r}, which holds {values.dtype}, not a number or text",
+            next_step=f"add it to ignore=[{name!r}], declare it as timestamp, or derive a number from it in a feature",
+        )
+    return Column(name=name, kind="string" if kind == "string" else "number")
+
+
+def _field(name: str, values: pd.Series) -> Field:
+    import pandas as pd
+
+    known = values.dropna()
+    kind: FieldKind = "string"
+    if pd.api.types.is_datetime64_any_dtype(values):
+        kind = "timestamp"
+    elif kind_of(values) == "number":
+        is_bool = pd.api.types.infer_dtype(known, skipna=True) == "boolean"
+        kind = "bool" if is_bool else "int" if pd.api.types.is_integer_dtype(values) else "float"
+    example = None if known.empty else known.iloc[0]
+    if kind == "timestamp" and example is not None:
+        example = example.isoformat()
+    elif example is not None:
+        example = {"bool": bool, "int": int, "float": float, "string": str}[kind](example)
+    return Field(name=name, kind=kind, nullable=bool(values.isna().any()), example=example)
