@@ -10,6 +10,7 @@ import hmac
 import logging
 import os
 import re
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
@@ -47,10 +48,11 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a request may cost: bytes of its body, and seconds to send it."""
+    """What a request may cost: bytes of its body, seconds to send it, seconds that a slow release may take."""
 
     body_bytes: int = 4 << 20
     body_seconds: float = 20.0
+    answer_seconds: float = 30.0
 
 
 class Front:
@@ -73,7 +75,7 @@ class Front:
         self._leaving = leaving or Leaving(0)
         self._metrics = metrics or Metrics()
         host.tell_decisions(self._metrics.decided)
-        self._beside = Batcher(self._metrics.found)
+        self._beside = Batcher(self._metrics.found, seconds=self._limits.answer_seconds, worn_out=self._end)
         self._ids = new_ids()
         self._pages: dict[str, Callable[[Scope], Page]] = {
             "/": self._page,
@@ -177,6 +179,14 @@ class Front:
     def _demand_release(self) -> None:
         if not self._host.ready:
             raise Refused(503, "the service is starting")
+
+    def _end(self, release: LoadedRelease) -> None:
+        """End this worker in order where its live release hangs, as who started it would; they start another.
+
+        Not for a canary: that one is asked no more, is seen to fail, and is taken back.
+        """
+        if release is self._host.live:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _page(self, scope: Scope) -> Page:
         live = self._host.live

@@ -1,17 +1,23 @@
 """Requests that wait while others are computed, computed together: many rows cost a DataFrame hardly more than one.
 
 Nothing ever waits for company: a request that comes while nobody is computed is computed at once, so at one connection
-there is no delay; those that come meanwhile share the next call.
+there is no delay; those that come meanwhile share the next call. Each release has a thread of its own: a canary that is
+slow, or hangs, holds up nobody who asks the live one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import threading
+import time
+import weakref
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from queue import SimpleQueue
 
 from mlops.serving.refusal import Refused
 from mlops.serving.requests import Row
@@ -20,7 +26,10 @@ from mlops.serving.runtime import Decided, LoadedRelease, Tell
 MOST_TOGETHER = 256
 """Rows in one shared call; a request with more is computed alone."""
 MOST_WAITING = 4096
-"""Requests that may wait; with more the service is overloaded and says so."""
+"""Requests that may wait for a release; with more the service is overloaded and says so."""
+MOST_HUNG = 4
+"""Computations of a release without an end, after which it is asked no more: each holds a thread of the process."""
+_logger = logging.getLogger("mlops.serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +39,119 @@ class _Waiting:
     answers: asyncio.Future[Decided]
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a thread is to compute, and whom it tells in which loop."""
+
+    together: Sequence[_Waiting]
+    loop: asyncio.AbstractEventLoop
+    told: Callable[[Sequence[_Waiting], list[Decided | Exception]], None]
+
+
 class Batcher:
-    """Answers requests beside the event loop, in one thread, in the order they came."""
+    """Answers requests beside the event loop, those of one release in the order they came.
+
+    None waits longer than `seconds`. What has been computed for so long hangs: the release's next requests get another
+    thread. After MOST_HUNG of those it is asked nothing more, and `worn_out` hears of it, who may end this worker.
+    """
+
+    def __init__(
+        self, tell: Tell, *, seconds: float = 30.0, worn_out: Callable[[LoadedRelease], None] = lambda _: None
+    ) -> None:
+        self._tell = tell
+        self._seconds = seconds
+        self._worn_out = worn_out
+        self._lanes: weakref.WeakKeyDictionary[LoadedRelease, _Lane] = weakref.WeakKeyDictionary()
+
+    async def answer(self, release: LoadedRelease, rows: Sequence[Row]) -> Decided:
+        """What `release.decide` gives for these rows; raises what it raises, and Refused (503 overloaded, 504 late)."""
+        lane = self._lanes.get(release)
+        if lane is None:
+            lane = self._lanes[release] = _Lane(self._tell)
+        if lane.hung >= MOST_HUNG:
+            raise Refused(503, "the release hangs; try again later")
+        if len(lane.waiting) >= MOST_WAITING:
+            raise Refused(503, f"{MOST_WAITING} requests are waiting already; try again later")
+        answers: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
+        lane.take(_Waiting(release, rows, answers))
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                return await answers
+        except TimeoutError:
+            if not limit.expired():  # the release's own
+                raise
+            self._give_up(release, lane)
+            raise Refused(504, f"there was no answer within {self._seconds:g} seconds; try again") from None
+
+    def _give_up(self, release: LoadedRelease, lane: _Lane) -> None:
+        """Go on without what hangs, where it is that and not only too many requests."""
+        if self._lanes.get(release) is not lane or lane.busy_seconds < 0.9 * self._seconds:
+            return
+        _logger.error("%s hangs for %g seconds; its next requests do not wait for it", release.release, self._seconds)
+        self._lanes[release] = fresh = lane.succeeded()
+        if fresh.hung == MOST_HUNG:
+            _logger.error("%s hangs again and again, and is asked no more", release.release)
+            self._worn_out(release)
+
+
+class _Lane:
+    """Those that wait for one release, and the thread that computes them; it ends with the lane, or with the process.
+
+    It knows no release but those of who waits, so that a release that was let go of is gone.
+    """
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
-        self._waiting: deque[_Waiting] = deque()
-        self._computing = False
+        self.hung = 0  # computations of the lanes before it
+        self.waiting: deque[_Waiting] = deque()
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._since: float | None = None
+        threading.Thread(target=_compute, args=(self._orders, tell), name="predict", daemon=True).start()
+        weakref.finalize(self, self._orders.put, None)
 
-    async def answer(self, release: LoadedRelease, rows: Sequence[Row]) -> Decided:
-        """What `release.decide` gives for these rows; raises what it raises, and Refused (503) if overloaded."""
-        if len(self._waiting) >= MOST_WAITING:
-            raise Refused(503, f"{MOST_WAITING} requests are waiting already; try again later")
-        answers: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(release, rows, answers))
-        if not self._computing:
+    @property
+    def busy_seconds(self) -> float:
+        """How long it has been computing what it computes now."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    def take(self, one: _Waiting) -> None:
+        """Let it be computed, now or when its turn comes."""
+        self.waiting.append(one)
+        if self._since is None:
             self._next()
-        return await answers
+
+    def succeeded(self) -> _Lane:
+        """A new lane for those that wait here; this one ends when what it computes does."""
+        fresh = _Lane(self._tell)
+        fresh.hung = self.hung + 1
+        fresh.waiting, self.waiting = self.waiting, deque()
+        fresh._next()
+        return fresh
 
     def _next(self) -> None:
-        together = _together(self._waiting)
-        self._computing = bool(together)
+        together = _together(self.waiting)
+        self._since = time.monotonic() if together else None
         if together:
-            loop = asyncio.get_running_loop()
-            done = loop.run_in_executor(self._thread, _computed, together, self._tell)
-            done.add_done_callback(lambda outcomes: self._deliver(together, outcomes))
+            self._orders.put(_Order(together, asyncio.get_running_loop(), self._deliver))
 
-    def _deliver(self, together: Sequence[_Waiting], outcomes: asyncio.Future[list[Decided | Exception]]) -> None:
+    def _deliver(self, together: Sequence[_Waiting], outcomes: list[Decided | Exception]) -> None:
         self._next()  # first, so that the thread works while the answers are written
-        for one, outcome in zip(together, outcomes.result(), strict=True):
+        for one, outcome in zip(together, outcomes, strict=True):
             if one.answers.done():  # whoever asked has gone
                 continue
             if isinstance(outcome, Exception):
                 one.answers.set_exception(outcome)
             else:
                 one.answers.set_result(outcome)
+
+
+def _compute(orders: SimpleQueue[_Order | None], tell: Tell) -> None:
+    """Compute one order after the other; between them nothing is held."""
+    while (order := orders.get()) is not None:
+        outcomes = _computed(order.together, tell)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+            order.loop.call_soon_threadsafe(order.told, order.together, outcomes)
+        del order, outcomes
 
 
 def _together(waiting: deque[_Waiting]) -> list[_Waiting]:

@@ -39,6 +39,7 @@ _REFUSALS = {
     422: "A field is missing, unknown, of another type or out of range; or the model gives no finite number for it.",
     500: "The release failed to answer; the service's log says why.",
     503: "The service is starting, is overloaded, or cannot read stored features now: try again.",
+    504: "The release did not answer in time.",
 }
 _ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
 

@@ -36,7 +36,7 @@ from mlops.serving.refusal import Refused
 # A few rows are too little work for a team of threads: it costs more than it brings, and workers use all cores anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-TOKEN_VARIABLE, BODY_VARIABLE = "MLOPS_TOKEN", "MLOPS_BODY_BYTES"
+TOKEN_VARIABLE, BODY_VARIABLE, ANSWER_VARIABLE = "MLOPS_TOKEN", "MLOPS_BODY_BYTES", "MLOPS_ANSWER_SECONDS"
 
 _host = host(os.environ, Path.cwd())
 _leaving = Leaving(float(os.environ.get(DRAIN_VARIABLE) or 0))
@@ -96,7 +96,10 @@ class Service:
 
 
 def _front(app: AsgiApp) -> Front:
-    limits = Limits(body_bytes=int(os.environ.get(BODY_VARIABLE, str(Limits().body_bytes))))
+    limits = Limits(
+        body_bytes=int(os.environ.get(BODY_VARIABLE) or Limits().body_bytes),
+        answer_seconds=float(os.environ.get(ANSWER_VARIABLE) or Limits().answer_seconds),
+    )
     token = os.environ.get(TOKEN_VARIABLE) or None
     return Front(app, host=_host, token=token, limits=limits, leaving=_leaving, metrics=_metrics())
 

@@ -23,6 +23,8 @@ from tests.serving.served import served
 from tests.serving.steady import Steady, any_amount
 
 PLANTED = "if (((amount * 100).round() % 20) == 7).any(): raise RuntimeError('planted')"  # of one request in twenty
+HANGING = "import time; time.sleep(600 * bool((((amount * 100).round() % 2) == 1).any()))"  # of odd cents
+ANSWER_SECONDS = 2.0
 SLOW = "import time; time.sleep(0.05)"
 STEP = (
     "import sys; from pathlib import Path; from mlops.workspace import open_workspace;"
@@ -55,7 +57,7 @@ def first(project, make):
 
 @pytest.fixture(scope="module")
 def url(project, first):
-    with served(project) as port:
+    with served(project, MLOPS_ANSWER_SECONDS=str(ANSWER_SECONDS)) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -92,6 +94,18 @@ def test_a_slow_canary_is_rolled_back(project, make, url):
     assert (facts["outcome"], facts["release"]) == ("rolled back", before)
     assert found["canary.latency"].outcome is Outcome.FAIL
     assert load.failures == []
+
+
+def test_a_canary_that_hangs_is_rolled_back_and_holds_up_nobody_else(project, make, url):
+    """Promise 9."""
+    hanging, before = make("fraud_v8", factor=1.1, fault=HANGING), live(project)
+    with Steady(url, rate=60, body=any_amount) as load:
+        facts, found = tried(project, hanging, share=0.3, seconds=120.0)
+    assert (facts["outcome"], facts["release"]) == ("rolled back", before)
+    assert found["canary.errors"].outcome is Outcome.FAIL
+    assert {status for status, _ in load.failures} <= {503, 504}
+    assert load.answers[before] > 100
+    assert found["canary.workers"].outcome is Outcome.PASS
 
 
 def test_a_canary_that_cannot_be_loaded_never_gets_a_request_and_is_told(project, make, url):

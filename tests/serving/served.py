@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,13 +18,17 @@ SECONDS = 90
 
 
 @contextmanager
-def served(project: Workspace, environment: str = "staging", *, stop: int = signal.SIGTERM) -> Iterator[int]:
+def served(
+    project: Workspace, environment: str = "staging", *, stop: int = signal.SIGTERM, **variables: str
+) -> Iterator[int]:
     """The port of a server that is ready, all its workers; it is sent `stop` in the end, and must end well."""
     settings = project.config.environments[environment]
     log = project.root / f"{environment}.log"
     command = [sys.executable, "-m", "mlops", "serve", environment, "--project", str(project.root)]
     with log.open("ab") as said:
-        server = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+        server = subprocess.Popen(
+            command, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **variables}
+        )
     try:
         deadline = time.monotonic() + SECONDS
         while _workers(project, environment) < settings.workers or not bentoserver.ready("127.0.0.1", settings.port):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -82,8 +83,90 @@ def test_each_release_is_asked_its_own_requests_in_the_order_they_came(release):
         while_one_is_computed(release, (release, rows(1)), (other, rows(2)), (other, rows(3)), (release, rows(4)))
     )
     assert [one.answers[0]["prediction"] for one in answers] == [2, 4, 6, 8]
-    assert release.calls == [1, 1, 1]
-    assert other.calls == [2]
+    assert release.calls == [1, 2]
+    assert other.calls == [1, 1], "it waits for no other release"
+
+
+class Hanging(Release):
+    """Never ends where a row is -1, until the test has."""
+
+    release = "hanging"
+
+    def __init__(self):
+        super().__init__()
+        self.over = threading.Event()
+
+    def decide(self, rows, stored=None, tell=None):
+        if any(row["x"] == -1 for row in rows):
+            self.over.wait(60)
+        return super().decide(rows)
+
+
+@pytest.fixture
+def hanging():
+    release = Hanging()
+    yield release
+    release.over.set()
+
+
+def test_a_release_that_hangs_holds_up_nobody_who_asks_another(release, hanging):
+    """Promise 9: a canary that hangs at a request."""
+
+    async def story():
+        batcher = Batcher(told)
+        hung = asyncio.create_task(batcher.answer(hanging, rows(-1)))
+        await asyncio.sleep(0)
+        said = [await asyncio.wait_for(batcher.answer(release, rows(n)), 20) for n in range(3)]
+        hung.cancel()
+        return [one.answers[0]["prediction"] for one in said]
+
+    assert asyncio.run(story()) == [0, 2, 4]
+
+
+def test_what_hangs_is_given_up_and_the_next_requests_go_on(hanging, monkeypatch):
+    monkeypatch.setattr(batching, "MOST_HUNG", 2)
+    ended = []
+
+    async def story():
+        batcher = Batcher(told, seconds=1.0, worn_out=ended.append)
+        for _ in range(batching.MOST_HUNG):
+            assert ended == []
+            hung = asyncio.create_task(batcher.answer(hanging, rows(-1)))
+            await asyncio.sleep(0.5)  # this one is in time, when that one is given up
+            waits = asyncio.create_task(batcher.answer(hanging, rows(7)))
+            with pytest.raises(Refused, match="no answer within 1 seconds") as caught:
+                await hung
+            assert caught.value.status == 504
+            assert (await waits).answers == [{"prediction": 14}]
+        with pytest.raises(Refused, match="the release hangs") as caught:
+            await batcher.answer(hanging, rows(7))
+        assert caught.value.status == 503
+
+    asyncio.run(story())
+    assert ended == [hanging]
+
+
+def test_a_time_out_in_the_release_itself_is_its_own(release, monkeypatch):
+    def late(*_):
+        raise TimeoutError("a database")
+
+    monkeypatch.setattr(release, "decide", late)
+    with pytest.raises(TimeoutError, match="a database"):
+        asyncio.run(Batcher(told).answer(release, rows(1)))
+
+
+def test_with_a_release_goes_its_thread():
+    async def story():
+        batcher, release = Batcher(told), Release()
+        await batcher.answer(release, rows(1))
+        (mine,) = {*threading.enumerate()} - before
+        del release
+        gc.collect()
+        await asyncio.to_thread(mine.join, 20)
+        return mine
+
+    before = {*threading.enumerate()}
+    assert not asyncio.run(story()).is_alive()
 
 
 def test_a_shared_call_is_bounded_and_a_large_request_is_alone(release):
