@@ -60,14 +60,19 @@ def metrics_table(task: Task, sides: Mapping[str, Answers]) -> Table:
 
 def _metric_row(name: str, sides: Sequence[Answers]) -> tuple[float | str | None, ...]:
     ours = measure(name, sides[0])
-    row = [ours.value, *interval(ours)]
+    row = [ours.value, *_possible(name, interval(ours))]
     if len(sides) > 1:
         if not _defined(name, sides[1]):
             return (name, *map(_number, row), *[None] * 6)
         theirs = measure(name, sides[1])
         found = compare(name, sides[0], sides[1], math.inf, permutations=0)
-        row += [theirs.value, *interval(theirs), found.difference, found.lower, found.upper]
+        row += [theirs.value, *_possible(name, interval(theirs)), found.difference, found.lower, found.upper]
     return (name, *map(_number, row))
+
+
+def _possible(name: str, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The interval without what no model can reach: none is better than perfect."""
+    return bounds[0], min(bounds[1], 0.0 if name.startswith("neg_") else 1.0)
 
 
 def _defined(name: str, answers: Answers) -> bool:

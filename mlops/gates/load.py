@@ -79,7 +79,7 @@ def table(measured: Mapping[str, float], beside: Beside) -> Table:
     """Both services' figures side by side."""
     theirs = beside.figures or {}
     rows = [
-        (words, *(said.format(one[name]) if name in one else None for one in (measured, theirs) if one))
+        (words, *(_figure(said, one[name]) if name in one else None for one in (measured, theirs) if one))
         for name, said, words in _FIGURES
         if name in measured
     ]
@@ -171,6 +171,11 @@ _NEXT = {
     "service.champion`, or change slower in [tool.mlops.load]",
     Outcome.INSUFFICIENT: "run again when the machine has less to do, or measure longer: seconds in [tool.mlops.load]",
 }
+
+
+def _figure(said: str, value: float) -> str:
+    """A figure as its form says; from 10,000 on in whole numbers, where `g` would write a power of ten."""
+    return f"{value:,.0f}" if value >= 10_000 else said.format(value)
 
 
 def _sentence(slower: Ratio) -> str:

@@ -61,7 +61,7 @@ def _verdict(report: Report, around: Around) -> Iterator[str]:
     told_of = [counts(report)] if report.verdicts else []
     told_of += [f"commit {code(around.commit[:12]).strip()}"] if around.commit else []
     if around.run_url:
-        told_of += [f"[the run]({around.run_url}) · [the whole report]({around.run_url}#artifacts), an artifact of it"]
+        told_of += [f"[the run]({around.run_url})", f"[the whole report, as an artifact]({around.run_url}#artifacts)"]
     yield " · ".join(told_of)
     for error in report.errors:
         yield f"\n**stopped:** {cell(error[:_LONG])}"

@@ -54,6 +54,7 @@ def test_the_table_holds_every_metric_of_both_and_their_difference():
     assert found[1] == pytest.approx(measure("roc_auc", OURS).value, abs=1e-6)
     assert found[7] == pytest.approx(found[1] - found[4], abs=1e-5)
     assert found[8] < found[7] < found[9]
+    assert all(row[3] <= 1 and row[6] <= 1 for row in table.rows), "no interval goes beyond perfect"
     assert len(curves.metrics_table("binary", {curves.CHALLENGER: OURS}).columns) == 4
 
 
@@ -108,3 +109,13 @@ def test_a_regression_shows_its_errors():
 def test_one_class_in_the_held_out_rows_draws_no_roc():
     said = of_chances(np.zeros(50), np.linspace(0, 1, 50))
     assert "ROC" not in by_title(curves.of_answers("binary", (0, 1), {curves.CHALLENGER: said}))
+
+
+def test_a_nearly_perfect_model_is_not_said_to_be_better_than_perfect():
+    actual = np.arange(120) % 2
+    chances = np.where(actual == 1, 0.9, 0.1)
+    chances[:2] = 0.5, 0.4
+    table = curves.metrics_table("binary", {curves.CHALLENGER: of_chances(actual, chances)})
+    tops = {row[0]: row[3] for row in table.rows}
+    assert tops["roc_auc"] == 1
+    assert tops["neg_log_loss"] <= 0

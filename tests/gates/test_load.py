@@ -99,6 +99,7 @@ def test_the_table_shows_both_side_by_side():
     shown = table(GOOD, beside)
     assert shown.columns == ("under load", "challenger", "champion m_v1-1")
     assert ("requests per second", "500", "1,234") in shown.rows
+    assert ("requests per second", "10,690") in table({**GOOD, "qps": 10_690.4}, FIRST).rows
     alone = table(GOOD, FIRST)
     assert alone.columns == ("under load", "challenger")
     assert alone.caption == "Not compared: no release is live to be compared with."

@@ -36,7 +36,7 @@ def test_the_verdict_the_counts_the_commit_and_the_run_come_first():
     assert lines[2] == (
         "1 failed, 1 insufficient, 1 overridden, 1 retrain, 1 warned, 1 passed, 1 skipped · commit `aaaaaaaaaaaa` · "
         "[the run](https://github.com/ada/shop/actions/runs/7) · "
-        "[the whole report](https://github.com/ada/shop/actions/runs/7#artifacts), an artifact of it"
+        "[the whole report, as an artifact](https://github.com/ada/shop/actions/runs/7#artifacts)"
     )
 
 
