@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
 
@@ -17,7 +17,7 @@ from mlops.adapters.index import Entry, Index
 from mlops.adapters.ledger_opening import tracking_uri
 from mlops.adapters.lock import alone
 from mlops.adapters.objects import ObjectStore
-from mlops.adapters.shared import SharedStore, opened
+from mlops.adapters.shared import Kept, SharedStore, opened
 from mlops.errors import OutsideError
 from mlops.verdict import Record
 from mlops.workspace import Workspace
@@ -148,6 +148,7 @@ class Reuse:
             self._lose(error)
             return None
         self._index.take([kept.entry])
+        self._behind(self._touched, shared, kept)
         return kept.entry.record
 
     def _behind(self, action: Callable[..., None], *given: Any) -> None:
@@ -175,6 +176,11 @@ class Reuse:
                 except OutsideError as error:
                     self._troubles.append(error.message)
             return self._shared
+
+    def _touched(self, shared: SharedStore, kept: Kept) -> None:
+        """Whoever may only read leaves no trace."""
+        with suppress(OutsideError):
+            shared.touch(kept)
 
     def _safely(self, action: Callable[..., None], *given: Any) -> None:
         """Put something into the team's store, as long as that takes it."""

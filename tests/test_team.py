@@ -248,8 +248,12 @@ def test_what_is_not_there_is_none_and_what_is_spoilt_is_not_taken(member, tmp_p
     other = ObjectStore(tmp_path / "other")
     assert store.bring(store.find("k" * 64), other, tmp_path / "scratch")
     assert other.get(outputs["model"]) == b"model"
+    assert store.sizes() == {outputs["model"]: 5, outputs["empty"]: 0}
     store.place.write(f"objects/{outputs['model']}/content", b"another")
     assert not store.bring(store.find("k" * 64), ObjectStore(tmp_path / "third"), tmp_path / "scratch")
+    assert store.listed().keys() == {"k" * 64}
+    store.drop(["k" * 64], outputs.values(), [])
+    assert (store.listed(), store.sizes(), store.releases()) == ({}, {}, ())
 
 
 def test_a_key_is_claimed_through_the_server_too(member, tmp_path):

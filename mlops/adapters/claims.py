@@ -125,6 +125,12 @@ class Claims:
             with contextlib.suppress(OutsideError), outside(self._board.url):  # else it will stand still
                 self._board.remove(self._name(key))
 
+    def holders(self) -> list[str]:
+        """Who holds a key now, or did so within the last minutes and has not let go of it."""
+        with outside(self._board.url):
+            found = [_read(self._board.read(f"{_FOLDER}/{name}") or b"") for name in self._board.names(_FOLDER)]
+        return sorted({claim.who for claim in found if claim is not None and not self._dead(claim)})
+
     def stop_waiting(self) -> None:
         """Wait for nobody any more: the run ends."""
         self._waiting_ends.set()

@@ -17,7 +17,7 @@ from mlops.adapters import files, trust
 if TYPE_CHECKING:
     import requests
 
-    from mlops.adapters.shared import Place
+    from mlops.adapters.place import Place
 
 _SECONDS = (10, 300)  # to connect, and between two pieces
 _CHUNK = 1 << 20
@@ -51,10 +51,8 @@ class ProxyPlace:
 
     def has(self, name: str) -> bool:
         """Whether there are bytes of that name: each lies in a folder of its own, so that the listing is short."""
-        path = PurePosixPath(self._root, name)
-        answer = self._session.get(self._api, params={"path": str(path.parent)}, timeout=_SECONDS, **self._tls)
-        answer.raise_for_status()
-        return any(PurePosixPath(file["path"]).name == path.name for file in answer.json().get("files", []))
+        folder, _, last = name.rpartition("/")
+        return last in self._listed(folder)
 
     def write(self, name: str, content: bytes | Path) -> None:
         """Put bytes there by one request."""
@@ -67,9 +65,20 @@ class ProxyPlace:
 
     def names(self, folder: str) -> list[str]:
         """What lies in a folder, by its last name; nothing where there is none."""
-        answer = self._session.get(self._api, params={"path": f"{self._root}/{folder}"}, timeout=_SECONDS, **self._tls)
+        return list(self._listed(folder))
+
+    def size(self, name: str) -> int:
+        """How many bytes lie there; 0 where nothing does."""
+        folder, _, last = name.rpartition("/")
+        return self._listed(folder).get(last, 0)
+
+    def _listed(self, folder: str) -> dict[str, int]:
+        """What lies in a folder, by its last name, with its bytes."""
+        asked = {"path": f"{self._root}/{folder}"}
+        answer = self._session.get(self._api, params=asked, timeout=_SECONDS, **self._tls)
         answer.raise_for_status()
-        return [PurePosixPath(file["path"]).name for file in answer.json().get("files", [])]
+        found = answer.json().get("files", [])
+        return {PurePosixPath(one["path"]).name: int(one.get("file_size") or 0) for one in found}
 
     def remove(self, name: str) -> None:
         """Take away what is there, if anything is."""

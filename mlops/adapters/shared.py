@@ -7,14 +7,14 @@ again when they are brought here.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ from mlops.adapters.claims import Claims
 from mlops.adapters.index import Entry
 from mlops.adapters.objects import ObjectStore
 from mlops.adapters.outside import outside
+from mlops.adapters.place import LAYOUT, FilePlace, Place
 
 VARIABLE = "MLOPS_SHARED_STORE"
 OFF = "off"
@@ -31,39 +32,16 @@ T = TypeVar("T")
 N = TypeVar("N", str, Path)
 
 _AT_ONCE = 16
-_LAYOUT = "mlops-store-1"
-_RELEASES = "releases"
-
-
-class Place(Protocol):
-    """Where named bytes lie."""
-
-    url: str
-
-    def read(self, name: str) -> bytes | None:
-        """The bytes of that name, or None."""
-
-    def fetch(self, name: str, target: Path) -> bool:
-        """Write the bytes of that name to a file; whether there are any."""
-
-    def has(self, name: str) -> bool:
-        """Whether there are bytes of that name."""
-
-    def write(self, name: str, content: bytes | Path) -> None:
-        """Put bytes there, whole or not at all."""
-
-    def names(self, folder: str) -> list[str]:
-        """What lies in a folder, by its last name; nothing where there is none."""
-
-    def remove(self, name: str) -> None:
-        """Take away what is there, if anything is."""
+_RECORDS, _OBJECTS, _RELEASES = "records", "objects", "releases"
+_DAY = 86_400.0
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What lies under a key: the entry, and every object that it needs."""
+    """What lies under a key: the entry, every object that it needs, and when it was put there or brought elsewhere."""
 
     entry: Entry
     objects: list[str]
+    used: float = 0.0
 
 
 class SharedStore:
@@ -78,14 +56,12 @@ class SharedStore:
     def find(self, key: str) -> Kept | None:
         """What is kept of a key, or None; what a fork's run computed is for another fork's run alone."""
         with _outside(self.place.url):
-            raw = self.place.read(_record(key))
-        if raw is None:
-            return None
-        try:
-            kept = msgspec.json.decode(raw, type=Kept)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # corrupt: computed anew, and written anew then
-            return None
-        return kept if kept.entry.record.key == key and (not kept.entry.fork or trust.fork()) else None
+            kept = self._kept(key)
+        return (
+            kept
+            if kept is not None and kept.entry.record.key == key and (not kept.entry.fork or trust.fork())
+            else None
+        )
 
     def bring(self, kept: Kept, objects: ObjectStore, scratch: Path) -> bool:
         """Put what an entry needs into the store of this machine.
@@ -123,7 +99,41 @@ class SharedStore:
 
         with _outside(self.place.url):
             _side_by_side(put, needed)
-            self.place.write(_record(entry.record.key), msgspec.json.encode(Kept(entry, needed), enc_hook=str))
+            self._put(Kept(entry, needed, time.time()))
+
+    def touch(self, kept: Kept) -> None:
+        """Say that what is kept of a key was used now; at most once a day, and not by a fork's run."""
+        if time.time() - kept.used > _DAY and not trust.fork():
+            with _outside(self.place.url):
+                self._put(msgspec.structs.replace(kept, used=time.time()))
+
+    def listed(self) -> dict[str, Kept | None]:
+        """All that is kept, by key; None where a record cannot be read."""
+        with _outside(self.place.url):
+            keys = self.place.names(_RECORDS)
+            return dict(zip(keys, _side_by_side(self._kept, keys), strict=True))
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of every object, by digest."""
+        with _outside(self.place.url):
+            names = self.place.names(_OBJECTS)
+            return dict(zip(names, _side_by_side(lambda name: self.place.size(_object(name)), names), strict=True))
+
+    def drop(self, keys: Iterable[str], objects: Iterable[str], releases: Iterable[str]) -> None:
+        """Remove records and releases, and then objects, so that nothing is promised that is not there."""
+        with _outside(self.place.url):
+            _side_by_side(self.place.remove, [*map(_record, keys), *map(_release, releases)])
+            _side_by_side(self.place.remove, [_object(digest) for digest in objects])
+
+    def _kept(self, key: str) -> Kept | None:
+        raw = self.place.read(_record(key))
+        try:
+            return None if raw is None else msgspec.json.decode(raw, type=Kept)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # corrupt: computed anew, and written anew then
+            return None
+
+    def _put(self, kept: Kept) -> None:
+        self.place.write(_record(kept.entry.record.key), msgspec.json.encode(kept, enc_hook=str))
 
     def publish(self, release: str, manifest: bytes) -> None:
         """Say what a release is made of, so that one may bring it by its name; does nothing in a fork's run.
@@ -157,66 +167,6 @@ class SharedStore:
             return set(_side_by_side(copied, wanted)) - {""}
 
 
-class FilePlace:
-    """Any file system that fsspec knows, such as a folder, S3, GCS or Azure."""
-
-    def __init__(self, url: str) -> None:
-        import fsspec
-
-        self.url = url
-        self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        self._root = f"{str(root).rstrip('/')}/{_LAYOUT}"
-        protocol = self._files.protocol
-        self._local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
-
-    def read(self, name: str) -> bytes | None:
-        """The bytes of that name, or None."""
-        try:
-            return bytes(self._files.cat_file(f"{self._root}/{name}"))
-        except FileNotFoundError:
-            return None
-
-    def fetch(self, name: str, target: Path) -> bool:
-        """Write the bytes of that name to a file; whether there are any."""
-        try:
-            self._files.get_file(f"{self._root}/{name}", str(target))
-        except FileNotFoundError:
-            return False
-        return True
-
-    def has(self, name: str) -> bool:
-        """Whether there are bytes of that name."""
-        return bool(self._files.exists(f"{self._root}/{name}"))
-
-    def write(self, name: str, content: bytes | Path) -> None:
-        """Put bytes there: a folder's file durably by its replacement, an object by one request."""
-        place = f"{self._root}/{name}"
-        if self._local:
-            with files.replacing(Path(place)) as temporary:
-                if isinstance(content, Path):
-                    files.copy_chunks(content, temporary)
-                else:
-                    temporary.write_bytes(content)
-        elif isinstance(content, Path):
-            self._files.put_file(str(content), place)
-        else:
-            self._files.pipe_file(place, content)
-
-    def names(self, folder: str) -> list[str]:
-        """What lies in a folder, by its last name; nothing where there is none."""
-        try:
-            found = self._files.ls(f"{self._root}/{folder}", detail=False)
-        except FileNotFoundError:
-            return []
-        names = [str(one).rstrip("/").rpartition("/")[2] for one in found]
-        return [name for name in names if name and not name.startswith(".")]  # one that is being written
-
-    def remove(self, name: str) -> None:
-        """Take away what is there, if anything is."""
-        with contextlib.suppress(FileNotFoundError):
-            self._files.rm_file(f"{self._root}/{name}")
-
-
 def opened(wished: str, ledger: str, project: str, who: str = "another machine") -> SharedStore | None:
     """The team's store: the one that `MLOPS_SHARED_STORE` or the configuration names, else the ledger's artifact store.
 
@@ -232,7 +182,7 @@ def opened(wished: str, ledger: str, project: str, who: str = "another machine")
         from mlops.adapters.ledger_artifacts import place
 
         with _outside(ledger):
-            found = place(ledger, project, FilePlace, _LAYOUT)
+            found = place(ledger, project, FilePlace, LAYOUT)
         return None if found is None else SharedStore(found, who)
     return None
 
@@ -245,11 +195,11 @@ def _outside(url: str) -> AbstractContextManager[None]:
 
 
 def _record(key: str) -> str:
-    return f"records/{key}/record.json"
+    return f"{_RECORDS}/{key}/record.json"
 
 
 def _object(digest: str) -> str:
-    return f"objects/{digest}/content"
+    return f"{_OBJECTS}/{digest}/content"
 
 
 def _release(name: str) -> str:

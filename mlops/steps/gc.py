@@ -11,16 +11,17 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.files import disk_errors
-from mlops.adapters.index import Entry, Index
-from mlops.release import Manifest, folder, signature_of
-from mlops.serving.integrity import NotWhole, read_manifest
+from mlops.adapters.index import Index
+from mlops.needed import needed, readable, retained
+from mlops.release import folder, signature_of
+from mlops.serving.integrity import read_manifest
 from mlops.serving.packages import unneeded
 from mlops.targets import chosen
 from mlops.targets.lock import environment_lock
@@ -99,9 +100,9 @@ def _plan(workspace: Workspace, days: float, now: float) -> Plan:
     finally:
         index.close()
     since = now - days * 86_400
-    plan.kept = _kept(workspace, used, since)
-    manifests = [read_manifest(folder(workspace.releases, name)) for name in plan.kept if _whole(workspace, name)]
-    stay = _needed(manifests, used) | {entry.record.key for entry, at in used if at >= since}
+    plan.kept = retained(workspace, used, since)
+    manifests = [read_manifest(folder(workspace.releases, name)) for name in plan.kept if readable(workspace, name)]
+    stay = needed(manifests, used) | {entry.record.key for entry, at in used if at >= since}
     plan.entries = [entry.record.key for entry, _ in used if entry.record.key not in stay]
     roots = {digest for entry, _ in used if entry.record.key in stay for digest in _digests(entry.record)}
     roots |= {digest for one in manifests for digest in (*one.snapshot.values(), one.training)}
@@ -116,61 +117,10 @@ def _plan(workspace: Workspace, days: float, now: float) -> Plan:
             plan.stay += _size(workspace.releases / name)
         else:
             plan.releases.append(workspace.releases / name)
-    readable = [name for name in plan.kept if _whole(workspace, name)]
-    leftovers = [*_leftovers(workspace), *_alone(workspace, plan), *unneeded(workspace.releases, readable)]
+    whole = [name for name in plan.kept if readable(workspace, name)]
+    leftovers = [*_leftovers(workspace), *_alone(workspace, plan), *unneeded(workspace.releases, whole)]
     plan.leftovers = [path for path in leftovers if not _young(path, now)]
     return plan
-
-
-def _kept(workspace: Workspace, used: Iterable[tuple[Entry, float]], since: float) -> dict[str, str]:
-    """Releases that stay, with the reason."""
-    kept: dict[str, str] = {}
-    for environment in workspace.config.environments:
-        target = chosen.target(workspace, environment)
-        for family in target.families():
-            for place, release in enumerate(target.retained(family)):
-                kept.setdefault(release, f"{'live in' if place == 0 else 'kept for a rollback of'} {environment}")
-            for release in target.health(family).serving.values():
-                kept.setdefault(release, f"served by a worker of {environment}")
-    for release in list(kept):
-        if _whole(workspace, release):
-            manifest = read_manifest(folder(workspace.releases, release))
-            for champion in filter(None, (manifest.champion, manifest.beside)):
-                kept.setdefault(champion, f"what {release} was judged against")
-    for entry, at in used:
-        if entry.record.step == "register" and at >= since:
-            kept.setdefault(str(entry.record.facts["release"]), "made or used lately")
-    return kept
-
-
-def _whole(workspace: Workspace, release: str) -> bool:
-    """Whether its manifest can be read: one that cannot is kept where it is retained, but names nothing."""
-    try:
-        read_manifest(folder(workspace.releases, release))
-    except NotWhole:
-        return False
-    return True
-
-
-def _needed(manifests: Iterable[Manifest], used: list[tuple[Entry, float]]) -> set[str]:
-    """Keys of the steps that kept releases came of, and of the newest histories of the views that they read."""
-    needed: set[str] = set()
-    newest = {(e.record.subject, str(e.record.facts.get("code", ""))): e.record for e, _ in used if _built(e.record)}
-    made = {(e.record.subject, d): e.record.key for e, _ in used if _built(e.record) for d in e.record.outputs.values()}
-    by_key = {entry.record.key: entry.record for entry, _ in used}
-    releases = {manifest.release for manifest in manifests}
-    for manifest in manifests:
-        needed |= set(manifest.records.values())
-        needed |= {newest[one].key for one in manifest.features.items() if one in newest}
-        joined = by_key.get(manifest.records.get(f"assemble:{manifest.model}", ""))
-        for name, digest in (joined.inputs if joined else {}).items():
-            key = made.get((name.partition("/")[0].partition(":")[2], digest))
-            needed |= {key} if key else set()
-    return needed | {r.key for r in by_key.values() if r.step == "register" and str(r.facts["release"]) in releases}
-
-
-def _built(record: Record) -> bool:
-    return record.step == "build-features"
 
 
 def _digests(record: Record) -> Iterator[str]:
