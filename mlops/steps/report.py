@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
 VERSION = 1
+_ORDER = (
+    *("snapshot", "check-features", "check-data", "build-features", "assemble", "train", "check-model"),
+    *("package", "check-service", "register", "deploy"),
+)
+"""Steps as a run has them, and as people read of them, in whatever order jobs came to their end."""
+
 _LAST = "last.json"
 _WORSE = (
     Outcome.SKIPPED,
@@ -91,9 +97,10 @@ def merged(places: Sequence[Path], expected: Sequence[str] = ()) -> tuple[Report
                 records[record.name] = record
     records |= {f"report:{name}": _missing(name) for name in expected if not _judged(records.values(), name)}
     reports = [report for report, _ in read]
+    commands = {report.command for report in reports}
     whole = Report(
-        command=reports[0].command if reports else "run",
-        records=tuple(records.values()),
+        command=commands.pop() if len(commands) == 1 else "run",
+        records=tuple(sorted(records.values(), key=_place)),
         releases=tuple(dict.fromkeys(name for one in reports for name in one.releases)),
         deployed={name: place for one in reports for name, place in one.deployed.items()},
         about=reports[0].about if reports else {},
@@ -145,6 +152,10 @@ def _read(file: Path) -> tuple[Report, Shown]:
         ) from None
 
 
+def _place(record: Record) -> int:
+    return _ORDER.index(record.step) if record.step in _ORDER else len(_ORDER)
+
+
 def _rank(record: Record) -> int:
     return _WORSE.index(record.verdict.outcome) if record.verdict else -1
 
@@ -159,6 +170,6 @@ def _missing(model: str) -> Record:
         outcome=Outcome.NOT_RUN,
         message=f"no job reported on {model}: it died, or was cancelled",
         subject=model,
-        next_step="see its log, and run it again",
+        next_step=f"see the logs of the jobs of {model}, and run them again",
     )
     return Record(step="report", subject=model, verdict=Verdict(gate="report", subject=model, findings=(found,)))

@@ -12,7 +12,7 @@ from mlops import exhibits as values
 from mlops.errors import NothingToDo, OutsideError, UsageError
 from mlops.reports import as_json
 from mlops.steps import report as step
-from mlops.verdict import Outcome
+from mlops.verdict import Outcome, Record, Report
 from mlops.workspace import open_workspace
 from tests import small
 from tests.reports.reports import EVERY, FINE, FLOOR, UNSURE, exhibits, report
@@ -107,6 +107,30 @@ def test_reports_of_several_jobs_are_one_and_the_worst_verdict_counts(tmp_path):
     assert [str(verdict.outcome) for verdict in whole.verdicts] == ["insufficient", "fail"]
     assert (whole.releases, whole.errors) == (("churn_v2-aa",), ("it broke",))
     assert dict(shown) == exhibits()
+
+
+def test_what_jobs_of_several_commands_found_reads_as_one_run(tmp_path):
+    """Jobs come to their end in any order, and are read by their files' names."""
+    for name, command, ran in (
+        ("a", "check-data", ("check-data",)),
+        ("b", "package", ("package", "check-service")),
+        ("c", "train", ("train", "check-model")),
+    ):
+        put(
+            tmp_path,
+            f"{name}.json",
+            Report(command=command, records=tuple(Record(step=one, subject="") for one in ran)),
+        )
+    whole, _ = step.merged([tmp_path])
+    assert whole.command == "run"
+    assert [record.step for record in whole.records] == [
+        "check-data",
+        "train",
+        "check-model",
+        "package",
+        "check-service",
+    ]
+    assert step.merged([tmp_path / "a.json"])[0].command == "check-data"
 
 
 def test_a_model_whose_job_died_has_not_run_and_does_not_pass(tmp_path):
