@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from mlops.cli.group import SUMMARIES
+
+if TYPE_CHECKING:
+    from mlops.steps.init import Started
 
 
 @click.command("init", short_help=SUMMARIES["init"])
@@ -56,14 +59,15 @@ def command(
     """
     from mlops.steps.init import init
 
-    given: dict[str, Any] = {"delimiter": delimiter, "decimal": decimal, "encoding": encoding}
-    settings = {key: value for key, value in given.items() if value is not None}
-    if text:
-        settings["text"] = list(text)
-    if timestamp_format is not None and timestamp is not None:
-        settings["timestamps"] = {timestamp: timestamp_format}
-    if missing:
-        settings["missing"] = [_number(value) for value in missing]
+    dated = timestamp is not None and timestamp_format is not None
+    given: dict[str, Any] = {
+        "delimiter": delimiter,
+        "decimal": decimal,
+        "encoding": encoding,
+        "text": list(text) or None,
+        "timestamps": {timestamp: timestamp_format} if dated else None,
+        "missing": [_number(value) for value in missing] or None,
+    }
     started = init(
         folder,
         data=data,
@@ -72,7 +76,7 @@ def command(
         task=task,
         name=name,
         ignore=ignore,
-        settings=settings,
+        settings={key: value for key, value in given.items() if value is not None},
         github=not no_github,
         owner=owner,
     )
@@ -81,14 +85,23 @@ def command(
 
         click.echo(msgspec.json.format(msgspec.json.encode(started, enc_hook=str)))
         return
+    click.echo(_told(started))
+
+
+def _told(started: Started) -> str:
     place = os.path.relpath(started.folder)
-    click.echo(f"{started.folder.resolve().name}: a {started.task} model, {started.model}")
-    for note in started.notes:
-        click.echo(f"  - {note}")
-    enter = "" if place == os.curdir else f"  cd {shlex.quote(place)}\n"
-    click.echo(f"\nnext:\n{enter}  mlops run")
+    enter = [] if place == os.curdir else [f"  cd {shlex.quote(place)}"]
+    lines = [
+        f"{started.folder.resolve().name}: a {started.task} model, {started.model}",
+        *(f"  - {note}" for note in started.notes),
+        "",
+        "next:",
+        *enter,
+        "  mlops run",
+    ]
     if any(name.startswith(".github/workflows/") for name in started.files):
-        click.echo("and on GitHub: push it; `mlops doctor` says what the repository's settings lack")
+        lines.append("and on GitHub: push it; `mlops doctor` says what the repository's settings lack")
+    return "\n".join(lines)
 
 
 def _number(value: str) -> float | int | str:

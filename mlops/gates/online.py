@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,42 +33,55 @@ NOBODY = "no held-out row can be asked as a request"
 _SHOWN = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Differences:
+    """Which columns of two frames differ, in how many rows; in which rows the first does, and its first two values."""
+
+    columns: tuple[str, ...]
+    count: int
+    rows: tuple[int, ...]
+    left: str
+    right: str
+
+    @property
+    def column(self) -> str:
+        """The first that differs."""
+        return self.columns[0]
+
+
 def judge_features(
     view: FeatureView, asked: pd.DataFrame, offline: pd.DataFrame, online: Sequence[Mapping[str, Any]], *, subject: str
 ) -> Finding:
     """Whether the online store gives `asked` (`key`, `moment`, row by row) bit for bit what the join gives."""
     import pandas as pd
 
-    served = pd.DataFrame({name: [row.get(name) for row in online] for name in offline.columns}, dtype=object)
-    wrong = {name: differing(offline[name], served[name], 0.0) for name in offline.columns}
-    wrong = {name: rows for name, rows in wrong.items() if rows.size}
-    count = len(np.unique(np.concatenate(list(wrong.values())))) if wrong else 0
     if not len(asked):
         return not_run(FEATURES, f"{view.name} has no row to compare", subject=subject)
+    served = pd.DataFrame({name: [row.get(name) for row in online] for name in offline.columns}, dtype=object)
+    wrong = _differences(offline, served, dict.fromkeys(offline.columns, 0.0))
     seen = int(offline.notna().any(axis=1).sum())
     message = f"{view.name}: online as offline, bit for bit, for {len(asked)} entities and moments ({seen} with values)"
-    if wrong:
-        name, rows = next(iter(wrong.items()))
-        first = int(rows[0])
-        values = [_told(side[name].tolist()[first]) for side in (offline, served)]
+    step, keys = "", asked["key"].tolist()
+    if wrong is not None:
         message = (
-            f"{view.name}.{name} of {view.entity} {asked['key'].tolist()[first]!r} at {asked['moment'].iloc[first]} is "
-            f"{values[0]} offline, {values[1]} online; {count} of {len(asked)} entities and moments differ"
-            f" in {', '.join(wrong)}"
+            f"{view.name}.{wrong.column} of {view.entity} {keys[wrong.rows[0]]!r} at "
+            f"{asked['moment'].iloc[wrong.rows[0]]} is {wrong.left} offline, {wrong.right} online; "
+            f"{wrong.count} of {len(asked)} entities and moments differ in {', '.join(wrong.columns)}"
+        )
+        step = (
+            "look at the online store's types, zone and time to live; "
+            f"`mlops.testing.assert_same_online({view.name}, rows)` shows it in a test"
         )
     return Finding(
         check=FEATURES,
         outcome=Outcome.FAIL if wrong else Outcome.PASS,
         subject=subject,
         message=message,
-        measured=float(count),
+        measured=float(wrong.count) if wrong else 0.0,
         threshold=0.0,
         n=len(asked),
-        rows=tuple(_plain(asked["key"].tolist()[int(i)]) for i in next(iter(wrong.values()))[:_SHOWN]) if wrong else (),
-        next_step=f"look at the online store's types, zone and time to live; `mlops.testing.assert_same_online"
-        f"({view.name}, rows)` shows it in a test"
-        if wrong
-        else "",
+        rows=tuple(_plain(keys[row]) for row in wrong.rows[:_SHOWN]) if wrong else (),
+        next_step=step,
     )
 
 
@@ -81,27 +95,19 @@ def judge_inputs(
     """
     if not about:
         return not_run(INPUTS, NOBODY, subject=subject)
-    computed = {one.name: one for one in contract.computed}
-    wrong = {
-        column.name: rows
-        for column in contract.columns
-        if (
-            rows := differing(offline[column.name], served[column.name], COMPUTED if column.name in computed else 0.0)
-        ).size
-    }
+    computed = {one.name for one in contract.computed}
+    tolerances = {one.name: COMPUTED if one.name in computed else 0.0 for one in contract.columns}
+    wrong = _differences(offline, served, tolerances)
     message = f"a request alone gives the model what its row gave in training, for {len(about)} held-out rows"
     step = ""
-    if wrong:
-        name, rows = next(iter(wrong.items()))
-        first = int(rows[0])
-        values = [_told(side[name].tolist()[first]) for side in (offline, served)]
+    if wrong is not None:
         message = (
-            f"{_owner(contract, name)} is {values[0]} in training, {values[1]} at the request, for {about[first]}; "
-            f"{len(np.unique(np.concatenate(list(wrong.values()))))} of {len(about)} rows differ in {', '.join(wrong)}"
+            f"{_owner(contract, wrong.column)} is {wrong.left} in training, {wrong.right} at the request, "
+            f"for {about[wrong.rows[0]]}; {wrong.count} of {len(about)} rows differ in {', '.join(wrong.columns)}"
         )
         step = (
             "an on-demand feature may use its own row alone: no statistic over rows, no clock, no global state"
-            if name in computed
+            if wrong.column in computed
             else "compare what the view stores with what is published: type, zone, time to live"
         )
     return Finding(
@@ -109,7 +115,7 @@ def judge_inputs(
         outcome=Outcome.FAIL if wrong else Outcome.PASS,
         subject=subject,
         message=message,
-        measured=float(len(np.unique(np.concatenate(list(wrong.values()))))) if wrong else 0.0,
+        measured=float(wrong.count) if wrong else 0.0,
         threshold=0.0,
         n=len(about),
         next_step=step,
@@ -147,6 +153,23 @@ def not_run(check: str, reason: str, *, subject: str) -> Finding:
     """What stands for a comparison that could not be made; it never passes."""
     step = "mend that, then run again; a comparison that was not made does not pass"
     return Finding(check=check, outcome=Outcome.NOT_RUN, subject=subject, message=reason, next_step=step)
+
+
+def _differences(left: pd.DataFrame, right: pd.DataFrame, tolerances: Mapping[str, float]) -> _Differences | None:
+    """Where the columns with a tolerance differ; None where they do not."""
+    found = {name: differing(left[name], right[name], tolerance) for name, tolerance in tolerances.items()}
+    wrong = {name: rows for name, rows in found.items() if rows.size}
+    if not wrong:
+        return None
+    column, rows = next(iter(wrong.items()))
+    values = [_told(side[column].tolist()[int(rows[0])]) for side in (left, right)]
+    return _Differences(
+        columns=tuple(wrong),
+        count=len(np.unique(np.concatenate(list(wrong.values())))),
+        rows=tuple(int(row) for row in rows),
+        left=values[0],
+        right=values[1],
+    )
 
 
 def differing(left: pd.Series, right: pd.Series, tolerance: float) -> NDArray[np.intp]:
