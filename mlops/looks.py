@@ -31,7 +31,8 @@ from mlops.statistics.decline import decline, level
 from mlops.statistics.drift import Shift
 from mlops.statistics.influence import measure
 from mlops.verdict import Finding, Outcome
-from mlops.watched import Answered, Met, NothingMet, answers_of, answers_when_judged, judged
+from mlops.watched.met import Answered, Met, NothingMet
+from mlops.watched.when_judged import answers_of, answers_when_judged, judged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,9 @@ from mlops.actions.monitored import Monitored
 from mlops.execution import Records
 from mlops.steps import monitor as step
 from mlops.verdict import Record
-from mlops.watched import Met, NothingMet, of_decisions, of_outcomes, of_source
+from mlops.watched.logged import of_decisions, of_outcomes
+from mlops.watched.met import Met, NothingMet
+from mlops.watched.new_rows import of_source
 
 
 def of_health(context: Context, watched: Monitored) -> Action:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlops.adapters.index import Index
     from mlops.config import ModelSettings
     from mlops.release import Manifest
-    from mlops.watched import Met, NothingMet
+    from mlops.watched.met import Met, NothingMet
     from mlops.workspace import Workspace
 
 VERSION = 1
