@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from mlops.adapters import delimited
+from mlops.adapters import delimited, delimited_layout
 from mlops.adapters.files import digest_file, disk_errors, replacing
 from mlops.config import Source
 from mlops.errors import GateFailed, OutsideError, UsageError
@@ -58,7 +58,7 @@ def opened(path: Path, shown: str, source: Source) -> Input:
         state, digest = _state(path), digest_file(path)
         with path.open("rb") as file:
             form: Form = "parquet" if file.read(len(_MARK)) == _MARK else "csv"
-    names = _parquet_names(path, shown) if form == "parquet" else delimited.layout_of(path, shown, source).names
+    names = _parquet_names(path, shown) if form == "parquet" else delimited_layout.layout_of(path, shown, source).names
     return Input(path=path, shown=shown, form=form, source=source, names=names, digest=digest, state=state)
 
 

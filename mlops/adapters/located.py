@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mlops.adapters.delimited import COMPRESSED
+from mlops.adapters.delimited_layout import COMPRESSED
 from mlops.config import Source
 from mlops.errors import ConfigError, NothingToDo, OutsideError, nearest
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from mlops.adapters import columns, delimited, queried
+from mlops.adapters import columns, delimited, delimited_layout, queried
 from mlops.adapters.files import digest_file, write_atomically
 from mlops.adapters.located import Located, Remote, locate
 from mlops.config import Source
@@ -88,7 +88,7 @@ def encoding_of(source: Source, *, root: Path) -> str:
     """The encoding of a source's files: the default where they are UTF-8, Parquet or far away, else the likely one."""
     for item in locate(source, root=root, name=""):
         if isinstance(item, Located) and item.form == "csv":
-            encoding = delimited.encoding_of(item.path)
+            encoding = delimited_layout.encoding_of(item.path)
             if encoding != source.encoding:
                 return encoding
     return source.encoding
