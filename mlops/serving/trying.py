@@ -86,7 +86,7 @@ class Trying:
         if pointer.shadow is None or pointer.shadow.trial != self._shadow_order.trial:
             self._drop_shadow()
         self.refused = {}
-        self._deal(pointer.canary)
+        self._put_on_trial(pointer)
         return [self._loaded.pop(name) for name in list(self._loaded) if name not in wanted]
 
     async def follow(self, pointer: Pointer) -> bool:

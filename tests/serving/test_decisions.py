@@ -217,7 +217,9 @@ def test_all_three_arms_and_the_typed_endpoint_are_logged(made, tmp_path):
             ask(at.port, f"r{customer}", body=json.dumps({"customer_id": customer, "amount": 5.0}).encode())
         status, body = ask(at.port, "", path="/v1/predict", body=b'{"rows": [{"customer_id": 1, "amount": 5.0}]}')
         assert status == 200
-        until(lambda: read(tmp_path / "decisions").num_rows > 25)
+        # The shadow is asked beside, and all is written beside: both a moment later.
+        until(lambda: len(answered_by(tmp_path, "live") | answered_by(tmp_path, "canary")) == 21)
+        until(lambda: answered_by(tmp_path, "shadow") == {f"r{n}" for n in range(20)} - answered_by(tmp_path, "canary"))
     kept = read(tmp_path / "decisions").to_pylist()
     arms = Counter((one["arm"], one["release"]) for one in kept)
     assert arms["canary", made.second] + arms["live", made.first] == 21
@@ -225,6 +227,11 @@ def test_all_three_arms_and_the_typed_endpoint_are_logged(made, tmp_path):
     asked = {one["request_id"] for one in kept if one["arm"] == "shadow"}
     assert asked == {f"r{n}" for n in range(20)} - {one["request_id"] for one in kept if one["arm"] == "canary"}
     assert json.loads(body)[0]["request_id"] in {one["request_id"] for one in kept}
+
+
+def answered_by(place, arm):
+    """Whose requests an arm has answered, as far as that is written."""
+    return {one["request_id"] for one in read(place / "decisions").to_pylist() if one["arm"] == arm}
 
 
 def test_without_a_folder_nothing_is_logged_and_that_is_said(made, tmp_path):

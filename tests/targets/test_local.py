@@ -28,7 +28,7 @@ def names(originals):
 @pytest.fixture
 def target(originals, tmp_path):
     releases = shutil.copytree(originals[0], tmp_path / "releases")
-    return LocalTarget(tmp_path / "environments" / "staging", releases, patience=2.0, rehearses=False)
+    return LocalTarget(tmp_path / "environments" / "staging", releases, patience=20.0, rehearses=False)
 
 
 def live(target):
@@ -81,11 +81,15 @@ class Here(Place):
     worker: Worker
 
     def answering(self):
-        deadline = time.monotonic() + 5
-        while not read_acks(self.worker.folder) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 20
+        while not (acks := read_acks(self.worker.folder)) or acks[0].generation != self.generation():
+            assert time.monotonic() < deadline, "the worker does not follow"
             time.sleep(0.005)
         self.answered = self.worker.served
-        return next(ack.serving for ack in read_acks(self.worker.folder))
+        return acks[0].serving
+
+    def generation(self):
+        return read_pointer(self.worker.folder).generation
 
     def spoil(self, release):
         self.worker.refuses.append(release)
