@@ -244,7 +244,7 @@ def _home(workspace: Workspace) -> Ingredients:
     if store.home == "embedded":
         return {}
     file = workspace.root / store.repo / "feature_store.yaml"
-    return {"store": [store.home, digest_of(file)]}
+    return {"store": [store.home, digest_of(file), versions([store.home])]}
 
 
 def _judging(workspace: Workspace) -> Ingredients:
@@ -305,7 +305,7 @@ def _with_packages(
     if workspace is not None and tests is not None:
         inside = _inside(workspace, tests)
         files_read = [*inside, *(workspace.root / name for name in imported_files(inside, workspace.root))]
-        modules |= imported_outside(files_read, workspace.root)
+        modules |= imported_outside(files_read, workspace.root) | ({"pytest"} if inside else set())
     return {**made_of, "uses": versions(modules)}
 
 

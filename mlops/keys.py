@@ -20,15 +20,18 @@ import msgspec
 _RELEVANT = {
     "snapshot": ("pandas", "pyarrow"),
     "check-features": ("pandas", "numpy", "pytest"),
-    "build-features": ("pandas", "numpy"),
+    "build-features": ("pandas", "numpy", "duckdb"),
     "assemble": ("pandas", "numpy", "duckdb"),
-    "check-data": ("duckdb", "pandas", "pandera"),
+    "check-data": ("duckdb", "pandas", "pandera", "numpy", "scipy", "scikit-learn", "cleanlab"),
     "train": ("pandas", "numpy", "scipy", "scikit-learn", "joblib", "skops", "optuna"),
-    "check-model": ("pandas", "numpy", "scikit-learn", "skops"),
-    "package": ("bentoml", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "skops"),
-    "check-service": ("bentoml", "onnxruntime", "numpy"),
+    "check-model": ("pandas", "numpy", "scipy", "scikit-learn", "skops", "fairlearn", "onnxruntime"),
+    "package": ("bentoml", "numpy", "onnx", "onnxruntime", "pandas", "protobuf", "scikit-learn", "skl2onnx", "skops"),
+    "check-service": ("bentoml", "onnxruntime", "numpy", "pandas", "scipy"),
 }
 """The packages whose versions can change a step's result, whatever the user's code is."""
+
+_BUILDING = ("snapshot", "build-features", "assemble", "train", "package")
+"""The steps that a prediction comes of; a gate's libraries decide whether there is a release, not what it answers."""
 
 _CALLED = {"sklearn": "scikit-learn"}
 """A distribution that every project has, and that is called otherwise than its module."""
@@ -88,7 +91,7 @@ def _provided() -> dict[str, tuple[str, ...]]:
 
 def environment_lock() -> dict[str, str]:
     """Every package that can change a prediction, with its version: a release's environment."""
-    names = sorted({name for packages in _RELEVANT.values() for name in packages})
+    names = sorted({name for step in _BUILDING for name in _RELEVANT[step]})
     return {**{name: _version(name) for name in names}, "python": _PYTHON}
 
 
