@@ -36,6 +36,7 @@ def load(root: Path) -> Config:
     config = _convert(_with_ours(_inherited(table)), text, file)
     _one_origin_each(config, text, file)
     _whole_targets(config, text, file)
+    _own_namespaces(config, text, file)
     _whole_signing(config, text, file)
     if config.name:
         return config
@@ -171,6 +172,22 @@ def _whole_signing(config: Config, text: str, file: Path) -> None:
             raise ConfigError(
                 f"{file}:{line}: {name!r} demands signatures, and [tool.mlops.signing] does not say whose",
                 next_step=f"write in [tool.mlops.signing]: {lacking}",
+            )
+
+
+def _own_namespaces(config: Config, text: str, file: Path) -> None:
+    """Two environments in one namespace would take each other's requests: objects bear the model's name."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, one in config.environments.items():
+        if one.target != "kubernetes":
+            continue
+        where = (one.kubernetes.context, one.kubernetes.namespace or name)
+        first = taken.setdefault(where, name)
+        if first != name:
+            line = line_of(text, ("tool", "mlops", "environments", name, "kubernetes", "namespace"))
+            raise ConfigError(
+                f"{file}:{line}: {name!r} has the namespace of {first!r}, {where[1]!r}: objects bear the model's name",
+                next_step="give each environment a namespace of its own",
             )
 
 

@@ -281,6 +281,18 @@ def test_a_name_that_kubernetes_does_not_take_is_refused():
         dns("a" * 64)
 
 
+def test_two_environments_do_not_share_a_namespace(tmp_path):
+    told = (
+        '[tool.mlops.environments.{0}]\ntarget = "kubernetes"\n[tool.mlops.environments.{0}.kubernetes]\nimage = "a"\n'
+    )
+    file = tmp_path / "pyproject.toml"
+    file.write_text(f'{told.format("staging")}namespace = "risk"\n{told.format("production")}namespace = "risk"\n')
+    with pytest.raises(ConfigError, match=r"pyproject.toml:10: 'production' has the namespace of 'staging', 'risk'"):
+        load(tmp_path)
+    file.write_text(f"{told.format('staging')}{told.format('production')}")
+    assert load(tmp_path).environments["staging"].target == "kubernetes"
+
+
 def test_the_configuration_chooses_it_and_demands_an_image(tmp_path):
     file = tmp_path / "pyproject.toml"
     file.write_text('[tool.mlops.environments.production]\ntarget = "kubernetes"\n')
