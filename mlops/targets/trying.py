@@ -127,31 +127,42 @@ def demand_comparison(target: LocalTarget, family: str, release: str, kind: Kind
 def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str | None:
     """Let every worker load the release, without a request; gives why one cannot, None when all hold it.
 
-    NothingToDo where nothing is live or no server runs, for then nothing could be compared.
+    NothingToDo where nothing is live or no server runs, for then nothing could be compared; DeploymentFailed where
+    somebody moved the environment meanwhile.
     """
     family = target.folder / journal.family
     demand_comparison(target, journal.family, journal.release, journal.kind)
+    manifest = target.verified(journal.release)
+    target.demand_shared(journal.live, journal.release)
     with environment_lock(target.folder):
-        manifest = target.verified(journal.release)
-        target.demand_shared(journal.live, journal.release)
         keep(family, journal)
-        try:
-            target.rehearse(family, journal.release)
-        except DeploymentFailed as error:
-            return error.message
+    try:
+        # Not under the lock: a rollback must not wait for a canary that hangs.
+        target.rehearse(family, journal.release)
+    except DeploymentFailed as error:
+        return error.message
+    with environment_lock(target.folder):
         pointer = demand_comparison(target, journal.family, journal.release, journal.kind)
-        if pointer.live != journal.live:
-            raise DeploymentFailed(
-                f"somebody brought {pointer.live} live meanwhile; it was to be compared with {journal.live}",
-                next_step=f"look who: `mlops status {target.environment}`; then try it again",
-            )
+        _demand_unmoved(target, journal, pointer)
         if prepare is not None:
             prepare(manifest, target.online)
         target.demand_features(journal.release)
         new = _pointing(pointer, journal, Tried(release=journal.release, trial=journal.trial))
         write_pointer(family, new)
-    # Not under the lock: a rollback must not wait until a canary that hangs has been given up.
+    # Not under the lock either.
     return _await_held(family, new, journal, target.patience)
+
+
+def _demand_unmoved(target: LocalTarget, journal: Journal, pointer: Pointer) -> None:
+    """DeploymentFailed where the trial that is to begin was ended, or is beside another release than was meant."""
+    known = read_journal(target.folder / journal.family, journal.kind)
+    step = f"look who: `mlops status {target.environment}`; then try it again"
+    if pointer.live != journal.live:
+        raise DeploymentFailed(
+            f"somebody brought {pointer.live} live meanwhile; it was to be compared with {journal.live}", next_step=step
+        )
+    if known is None or known.trial != journal.trial or known.decided is not None:
+        raise DeploymentFailed(f"somebody ended the {journal.kind} before it began", next_step=step)
 
 
 def ask(target: LocalTarget, journal: Journal, *, seconds: float) -> Journal | None:

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -19,8 +20,10 @@ from mlops.errors import DeploymentFailed, NothingToDo, RollbackFailed, UsageErr
 from mlops.steps.deploy import deploy
 from mlops.steps.rollback import rollback
 from mlops.steps.status import status
+from mlops.targets import trying
 from mlops.targets.local import LocalTarget
 from mlops.targets.protocol import Order
+from mlops.targets.trying import Journal
 from tests.serving.releases import contract, make_project, make_release, publish_customers, seal
 from tests.serving.served import served
 from tests.serving.steady import BODY, Steady
@@ -156,6 +159,30 @@ def test_a_release_that_crashes_or_hangs_gets_no_request_and_harms_no_worker(pro
     assert set(load.answers) == {names[0]}
     assert pointer.read_bytes() == before
     assert set(status(project, environment="staging").facts["families"][0]["health"]["serving"]) == workers
+
+
+def test_a_rollback_does_not_wait_for_a_canary_that_hangs_before_it_begins(project, names, url):
+    """Promise 8: and it ends it."""
+    rollback(project, environment="staging", to=names[0])
+    folder = project.environments / "staging"
+    hanging = planted(project, names[1], "import time; time.sleep(600)")
+    journal = Journal(
+        kind="canary", trial="t", environment="staging", family="fraud", release=hanging, live=names[0], share=0.1,
+        seconds=9, requests=None, since="2026-11-21T10:00:00+00:00", who="me", reason="",
+    )  # fmt: skip
+    target, told = LocalTarget(folder, project.releases, patience=15.0), []
+    beginning = threading.Thread(target=lambda: told.append(trying.begin(target, journal, None)))
+    beginning.start()
+    try:
+        while trying.read_journal(folder / "fraud", "canary") is None:
+            time.sleep(0.01)
+        ended = rollback(project, environment="staging").facts["ended"]
+        assert beginning.is_alive(), "it did not wait"
+    finally:
+        beginning.join()
+    assert ended == [hanging]
+    assert "not within 15 seconds" in told[0]
+    assert status(project, environment="staging").facts["families"][0]["trials"] == []
 
 
 def planted(project, release, code):
