@@ -10,6 +10,7 @@ from typing import Literal
 Kind = Literal["source", "view", "on-demand", "model", "release", "environment"]
 Mark = Literal["passed", "refused", "changed"]
 
+_LONGEST = 80  # characters of a label
 _MOST = 120
 """Boxes of a picture that is still read; GitHub draws at most 500 arrows."""
 
@@ -59,5 +60,6 @@ def flowchart(boxes: Iterable[Box]) -> str:
 
 def label(text: str) -> str:
     """Text in quotes that ends neither them, nor the line, nor the fence around it, and holds no HTML or Markdown."""
-    line = " ".join(text.split())[:80]
+    line = " ".join(text.split())
+    line = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
     return re.sub(r"[^\w .,:/…-]", lambda found: f"#{ord(found[0])};", line)

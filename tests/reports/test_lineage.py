@@ -17,6 +17,7 @@ from openlineage.client.facet_v2 import (
 
 from mlops.reports import lineage as reports
 from mlops.reports.lineage_page import render
+from mlops.reports.mermaid import label
 from mlops.reports.openlineage import events
 from mlops.steps.lineage import lineage
 from mlops.steps.rollback import rollback
@@ -116,3 +117,8 @@ def test_json_holds_nodes_edges_and_moves(record):
     ids = {node["id"] for node in values["nodes"]}
     assert all({edge["source"], edge["target"]} <= ids for edge in values["edges"])
     assert values["moves"][-1]["action"] == "rollback"
+
+
+def test_a_label_that_is_too_long_says_that_there_is_more():
+    assert label("x" * 80) == "x" * 80
+    assert label("x" * 81) == "x" * 79 + "…"
