@@ -197,7 +197,7 @@ class Executor:
             return known or self._made(task, needs, made_of, key)
 
     def _waiting(self, name: str, who: str) -> None:
-        self._observer.progress(name, f"waits for {who}, who computes it")
+        self._observer.progress(name, f"waits: {who} computes it")
 
     def _made(self, task: Task, needs: Records, made_of: Mapping[str, Any] | None, key: str) -> Record:
         if task.recorded:

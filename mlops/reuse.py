@@ -102,12 +102,13 @@ class Reuse:
     def alone(self, key: str, step: str, waiting: Callable[[str], None] = lambda _: None) -> Iterator[bool]:
         """Nobody else computes the key meanwhile, as far as that can be had; gives whether somebody may have until now.
 
-        `waiting` is told who does, where that is on another machine.
+        `waiting` is told who does.
         """
         if not key:
             yield False
             return
-        with alone(self._objects.root.parent / "locks" / f"{key}.lock") as waited:
+        lock = self._objects.root.parent / "locks" / f"{key}.lock"
+        with alone(lock, lambda: waiting("another run on this machine")) as waited:
             claims = self._claims(step)
             if claims is None:
                 yield waited

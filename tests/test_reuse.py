@@ -186,7 +186,11 @@ class Nobody:
 
 def test_two_runs_at_once_compute_a_key_once(tmp_path):
     index, objects = Index(tmp_path / "index.db"), ObjectStore(tmp_path / "store")
-    computed, both = [], threading.Barrier(2)
+    computed, both, said = [], threading.Barrier(2), []
+
+    class Watch(Nobody):
+        def progress(self, name, text):
+            said.append((name, text))
 
     def work(done):
         computed.append(threading.get_ident())
@@ -196,7 +200,7 @@ def test_two_runs_at_once_compute_a_key_once(tmp_path):
     def run():
         both.wait()
         task = Task(step="train", subject="m", run=work, ingredients=lambda done: {"a": 1})
-        ran = Executor(index, objects, Nobody(), Nobody()).run([task])
+        ran = Executor(index, objects, Nobody(), Watch()).run([task])
         assert [record.outputs["model"] for record in ran.records] == [objects.put(b"model")]
 
     threads = [threading.Thread(target=run) for _ in range(2)]
@@ -205,6 +209,7 @@ def test_two_runs_at_once_compute_a_key_once(tmp_path):
     for thread in threads:
         thread.join(20)
     assert len(computed) == 1
+    assert said == [("train:m", "waits: another run on this machine computes it")]
     assert list((tmp_path / "locks").iterdir()) == []
 
 
@@ -238,7 +243,7 @@ def test_two_machines_at_once_compute_a_key_once(tmp_path):
     for thread in threads:
         thread.join(30)
     (first,) = computed
-    assert said == [("train:m", f"waits for {first}, who computes it")]
+    assert said == [("train:m", f"waits: {first} computes it")]
     assert list((tmp_path / "bucket").rglob("claims/*")) == []
 
 

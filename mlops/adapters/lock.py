@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,10 +42,10 @@ def shared(file: Path, busy: str, *, seconds: float = 120.0) -> Iterator[None]:
 
 
 @contextmanager
-def alone(file: Path) -> Iterator[bool]:
+def alone(file: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
     """Hold a lock file that is gone afterwards; gives whether another one held it before. Waits as long as that takes.
 
-    The system lets go of the lock when its holder dies, however it dies.
+    `waiting` is called where another holds it. The system lets go of the lock when its holder dies, however it dies.
     """
     waited = False
     while True:
@@ -54,6 +54,8 @@ def alone(file: Path) -> Iterator[bool]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not waited:
+                    waiting()
                 waited = True
                 fcntl.flock(handle, fcntl.LOCK_EX)
             if not _is_at(handle, file):  # its holder has removed it: what we hold is nobody's name any more
