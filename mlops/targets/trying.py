@@ -136,6 +136,9 @@ def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str
     target.demand_shared(journal.live, journal.release)
     with environment_lock(target.folder):
         keep(family, journal)
+        if prepare is not None:
+            prepare(manifest, target.online)
+        target.demand_features(journal.release)
     try:
         # Not under the lock: a rollback must not wait for a canary that hangs.
         target.rehearse(family, journal.release)
@@ -144,8 +147,6 @@ def begin(target: LocalTarget, journal: Journal, prepare: Prepare | None) -> str
     with environment_lock(target.folder):
         pointer = demand_comparison(target, journal.family, journal.release, journal.kind)
         _demand_unmoved(target, journal, pointer)
-        if prepare is not None:
-            prepare(manifest, target.online)
         target.demand_features(journal.release)
         new = _pointing(pointer, journal, Tried(release=journal.release, trial=journal.trial))
         write_pointer(family, new)

@@ -179,6 +179,19 @@ def test_a_canary_that_a_rollback_ended_while_its_promotion_waited_does_not_go_l
     assert [(one.action, one.to) for one in target.history("fraud")][1:] == [("canary", other)]
 
 
+def test_a_release_is_rehearsed_with_the_features_that_it_reads(project, name, other, worker, monkeypatch):
+    """Where they are may be known only once they are published: with Feast, the file that says so is written then."""
+    done = []
+
+    def rehearse(*_):
+        done.append("rehearsed")
+        raise DeploymentFailed("enough", next_step="")
+
+    monkeypatch.setattr(LocalTarget, "rehearse", rehearse)
+    begun = trying.begin(chosen.local(project, "staging"), journal(name, other), lambda *_: done.append("published"))
+    assert (begun, done) == ("enough", ["published", "rehearsed"])
+
+
 def test_a_trial_is_not_begun_beside_another_release_than_was_meant(project, name, other, worker):
     with pytest.raises(DeploymentFailed, match=f"somebody brought {name} live meanwhile"):
         trying.begin(chosen.local(project, "staging"), journal("fraud_v0-1", other), None)
