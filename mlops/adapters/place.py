@@ -9,6 +9,7 @@ from typing import Protocol
 from mlops.adapters import files
 
 LAYOUT = "mlops-store-1"
+_BUCKETS = ("s3", "gs", "gcs", "abfs", "az", "adl", "oss", "oci")  # which have no folders that could be empty
 
 
 class Place(Protocol):
@@ -48,7 +49,8 @@ class FilePlace:
         self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         self._root = f"{str(root).rstrip('/')}/{LAYOUT}"
         protocol = self._files.protocol
-        self._local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        names = {protocol} if isinstance(protocol, str) else set(protocol)
+        self._local, self._folders = "file" in names, names.isdisjoint(_BUCKETS)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of that name, or None."""
@@ -96,9 +98,9 @@ class FilePlace:
         """Take away what is there, if anything is."""
         with contextlib.suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{name}")
-        if self._local and name.count("/") > 1:  # a bucket has no empty folders
-            with contextlib.suppress(OSError):
-                Path(f"{self._root}/{name}").parent.rmdir()
+        if self._folders and name.count("/") > 1:
+            with contextlib.suppress(OSError):  # somebody is quicker, or puts something there
+                self._files.rmdir(f"{self._root}/{name}".rpartition("/")[0])
 
     def size(self, name: str) -> int:
         """How many bytes lie there; 0 where nothing does."""
