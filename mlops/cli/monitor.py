@@ -55,12 +55,19 @@ def command(
       mlops monitor production --report page.html
       mlops monitor production --request-retrain
     """
+    from mlops.errors import NothingToDo
     from mlops.steps.monitor import wanted
     from mlops.verdict import Outcome
 
     workspace = opened(root)
     told = Told(as_json, files)
-    report, errors = _looked(workspace, environment, model, told)
+    try:
+        report, errors = _looked(workspace, environment, model, told)
+    except NothingToDo as nothing:
+        if not lenient:
+            raise
+        _tell_nothing(nothing.message, told)
+        return
     wishes = wanted(report)
     asked, refused = _requested(workspace, wishes) if requests else ([], [])
     errors = (*errors, *refused)  # a request that fails must not take the report along
@@ -131,6 +138,14 @@ def _looked(
     )
     with Display(quiet=told.as_json) as display:
         return run(workspace, wish, display)
+
+
+def _tell_nothing(said: str, told: Told) -> None:
+    """That nothing was ever live there: a schedule may begin before the first deployment, and is told so each time."""
+    plain = {"retrain": False, "wishes": [], "asked": [], "said": said}
+    click.echo(json.dumps(plain, indent=2) if told.as_json else said)
+    in_actions.summary(f"> {said}\n")
+    in_actions.outputs(retrain="false", reason="")
 
 
 def _tell(

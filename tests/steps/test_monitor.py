@@ -248,6 +248,17 @@ def test_what_is_not_there_is_said(shop, arguments, code, words):
     assert (ended.returncode, words in ended.stderr) == (code, True), ended.stderr
 
 
+def test_a_schedule_may_begin_before_the_first_deployment(shop, tmp_path):
+    """It would be red each hour until somebody agrees to the first one; what nobody configured is an error as ever."""
+    summary, out = tmp_path / "summary", tmp_path / "output"
+    job = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(out)}
+    ended = small.mlops(shop, "monitor", "production", "--allow-insufficient", "--request-retrain", **job)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "nothing has been deployed to production")
+    assert "nothing has been deployed to production" in summary.read_text()
+    assert "\nfalse\n" in out.read_text()
+    assert small.mlops(shop, "monitor", "stagign", "--allow-insufficient").returncode == 2
+
+
 def test_in_actions_the_wish_is_an_output_of_the_step(shop, tmp_path):
     arrive(shop, later().assign(left=lambda frame: 1 - frame["left"]))
     out = tmp_path / "output"
