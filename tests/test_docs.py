@@ -97,6 +97,16 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line[0].strip("`"): line[1:] for line in cells}
 
 
+def test_the_map_for_contributors_names_what_is_there():
+    table = (
+        (DOCS / "contributing.md").read_text(encoding="utf-8").partition("## Where what lives")[2].partition("\n## ")[0]
+    )
+    places = [place for cells in rows(table).values() for place in re.findall(r"`([a-zA-Z_]+/?[\w.]*)`", cells[0])]
+    assert len(places) > 40
+    for place in places:
+        assert (ROOT / "mlops" / place.replace("NAME", "monitor")).exists(), place
+
+
 # -- commands -----------------------------------------------------------------------------------------------------
 
 
