@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from mlops import syntax
@@ -16,6 +17,11 @@ _HOW = ("window",)  # how far a view may be cut, which check-features proves: it
 
 def syntax_digest(path: Path) -> str:
     """The sha256 over all that a Python file says, without comments, formatting and docstrings."""
+    return _digested(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digested(path: Path, _changed: int) -> str:
     try:
         body = syntax.parse(path.read_text(encoding="utf-8")).body
     except (SyntaxError, UnicodeDecodeError):  # pytest says so when it reads it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from mlops import syntax
@@ -28,12 +29,17 @@ def imported_outside(paths: Iterable[Path], root: Path) -> frozenset[str]:
     return frozenset(name for name in names if name != OURS and not is_module(name, root))
 
 
-def _imported_modules(path: Path, root: Path) -> set[str]:
+def _imported_modules(path: Path, root: Path) -> frozenset[str]:
     """What a file may import, by dotted name, with the packages above; in `from a import b`, b may be a module too."""
+    return _read_imports(path, root, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _read_imports(path: Path, root: Path, _changed: int) -> frozenset[str]:
     try:
         tree = syntax.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError):  # pytest says so when it reads it
-        return set()
+        return frozenset()
     parts = path.relative_to(root).with_suffix("").parts
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     names: set[str] = set()
@@ -43,4 +49,4 @@ def _imported_modules(path: Path, root: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             origin = absolute(node, module if path.stem == "__init__" else module.rpartition(".")[0])
             names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names if origin)}
-    return {".".join(name.split(".")[: k + 1]) for name in names if name for k in range(name.count(".") + 1)}
+    return frozenset(".".join(name.split(".")[: k + 1]) for name in names if name for k in range(name.count(".") + 1))
