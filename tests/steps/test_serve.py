@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import time
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -15,7 +17,9 @@ from mlops.cli.serve import command
 from mlops.config import Decisions
 from mlops.decisions import read
 from mlops.errors import DeploymentFailed, NothingToDo, OutsideError, UsageError
+from mlops.serving.batching import MOST_HUNG
 from mlops.serving.decisions import Settings, settings, variables_of
+from mlops.serving.pointer import read_acks
 from mlops.steps.deploy import deploy
 from mlops.steps.serve import serve, unit
 from mlops.workspace import open_workspace
@@ -99,6 +103,34 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(project, live, 
     assert not list((project.environments / "staging" / "fraud" / "workers").iterdir())
     decided = read(project.environments / "staging" / "fraud" / "decisions").to_pylist()
     assert [(one["release"], one["arm"], one["request.amount"]) for one in decided] == [(live, "live", 2.0)]
+
+
+def test_a_worker_whose_live_release_hangs_again_and_again_ends_and_is_replaced(project):
+    hangs = "import time; time.sleep(600 * bool((amount == 7.0).any()))"
+    name = make_release(project.releases, contract(stored=False), fault=hangs)
+    deploy(project, environment="staging", release=name)
+    folder = project.environments / "staging" / "fraud"
+    with served(project, MLOPS_ANSWER_SECONDS="0.5") as port:
+        (first,) = read_acks(folder)
+        statuses = Counter(asked(port, b'{"amount": 7.0}') for _ in range(MOST_HUNG))
+        assert statuses == {504: MOST_HUNG}
+        deadline = time.monotonic() + 60
+        while first.pid in (pids := [ack.pid for ack in read_acks(folder)]) or not pids:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert asked(port, b'{"amount": 2.0}') == 200
+    said = (project.root / "staging.log").read_text()
+    assert f"{name} hangs again and again" in said
+
+
+def asked(port, body):
+    """The status of a request; a connection waits for whoever takes it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", "/predict", body)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_decisions_are_logged_as_the_environment_says(tmp_path):
