@@ -12,9 +12,9 @@ from pathlib import Path
 from mlops.adapters import bentoserver, commands
 from mlops.errors import DeploymentFailed
 from mlops.serving.packages import python_for
-from mlops.serving.pointer import Ack, Pointer, read_acks, write_pointer
+from mlops.serving.pointer import Ack, Pointer, read_acks, read_pointer, write_pointer
 from mlops.targets.kept import KeptTarget
-from mlops.targets.protocol import Health
+from mlops.targets.protocol import Health, Moved, Order, Prepare
 from mlops.targets.servers import Server, read_server
 
 _LOOK_EVERY = 0.02  # seconds
@@ -28,6 +28,18 @@ class LocalTarget(KeptTarget):
     patience: float = 60.0
     rehearses: bool = True
     shared: bool = False  # whether every release is hosted with the packages of the server
+
+    def move(self, order: Order, *, prepare: Prepare | None = None) -> Moved:
+        """Bring the release live, as any target does.
+
+        An environment that it needs is made first: that may take minutes, in which nobody else's order has to wait.
+        """
+        if not self.holds(order.family, order.release):
+            old = read_pointer(self.folder / order.family)
+            with self._failures_kept(order, old, time.monotonic()):
+                self.verified(order.release)
+                self.python_for(order.release)
+        return super().move(order, prepare=prepare)
 
     def python_for(self, release: str) -> Path:
         """The interpreter that is to host a release, made where there is none; DeploymentFailed where it cannot be."""

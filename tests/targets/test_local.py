@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from mlops.errors import DeploymentFailed, RollbackFailed
+from mlops.errors import DeploymentFailed, OutsideError, RollbackFailed
 from mlops.serving.pointer import Ack, being_a_worker, read_acks, read_pointer, write_ack
 from mlops.targets.local import LocalTarget
+from mlops.targets.lock import environment_lock
 from tests.serving.releases import contract, make_release, publish_customers
 from tests.targets.conformance import Conformance, Place, killed_at, order, three_releases
 
@@ -109,6 +112,35 @@ def place(target, names):
 
 class TestLocal(Conformance):
     """This machine."""
+
+
+def test_an_environment_of_packages_is_made_before_others_have_to_wait(target, names, monkeypatch):
+    free = []
+
+    def python_for(self, release):
+        try:
+            with environment_lock(self.folder, seconds=0.0):
+                free.append(True)
+        except OutsideError:
+            free.append(False)
+        return Path(sys.executable)
+
+    monkeypatch.setattr(LocalTarget, "python_for", python_for)
+    target.move(order(names[0]))
+    assert free[0], "the first to ask makes it; the others find it there"
+
+
+def test_one_that_cannot_be_made_is_told_once_and_nothing_moves(target, names, monkeypatch):
+    def python_for(self, release):
+        raise DeploymentFailed("no package index is reached", next_step="")
+
+    target.move(order(names[0]))
+    monkeypatch.setattr(LocalTarget, "python_for", python_for)
+    for action, expected in (("deploy", DeploymentFailed), ("rollback", RollbackFailed)):
+        with pytest.raises(expected, match="no package index"):
+            target.move(order(names[1], action))
+    assert live(target) == names[0]
+    assert [one.outcome[:6] for one in target.history("fraud")] == ["done", "failed", "failed"]
 
 
 def test_features_are_published_before_the_release_is_live(target, names):
