@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     help="Whose live release is to be followed.  [default: production, else where the model is live]",
 )
 @click.option("--anyway", is_flag=True, help="A person says so: without a rest, and after failures.")
+@click.option("--leave-deploy", "leaves", is_flag=True, help="Leave a deployment to the workflow, by outputs.")
 @report_files
 @as_json
 @project
@@ -44,6 +45,7 @@ def command(
     because: str,
     environment: str | None,
     anyway: bool,  # noqa: FBT001 - click passes flags so
+    leaves: bool,  # noqa: FBT001
     files: tuple[Path, ...],
     as_json: bool,  # noqa: FBT001
     root: Path,
@@ -73,15 +75,23 @@ def command(
     if waiting:
         _not_begun({"family": wanted.family, "said": "running", "why": waiting, "release": ""}, as_json=as_json)
         return
-    record, made = step.retrain(workspace, wanted, lambda: _trained(workspace, declared, wanted, told))
+    record, made = step.retrain(workspace, wanted, lambda: _trained(workspace, declared, wanted, told, leaves=leaves))
     if made is None:
         _not_begun(record.facts, as_json=as_json)
         return
     _tell(workspace, record, made, told)
+    to_deploy = leaves and _deploys(workspace) and bool(record.facts["changed"])
+    in_actions.outputs(deploy="true" if to_deploy else "false")
+    if to_deploy:
+        _say(f"retrain  {record.facts['release']} passed, and is left to be deployed", told)
     leave(*made)
 
 
-def _trained(workspace: Workspace, model: Model, wanted: Wanted, told: Told) -> Made:
+def _deploys(workspace: Workspace) -> bool:
+    return workspace.config.retrain.then == "deploy"
+
+
+def _trained(workspace: Workspace, model: Model, wanted: Wanted, told: Told, *, leaves: bool) -> Made:
     from mlops.actions.wish import Wish
     from mlops.cli.display import Display
     from mlops.cli.report import check
@@ -95,7 +105,7 @@ def _trained(workspace: Workspace, model: Model, wanted: Wanted, told: Told) -> 
     wish = Wish(
         command="retrain",
         models=(model,),
-        until="deploy" if workspace.config.retrain.then == "deploy" else "register",
+        until="deploy" if _deploys(workspace) and not leaves else "register",
         environment=wanted.environment,
         reason=f"retrain: {wanted.reason}",
         anew=frozenset({"snapshot"}),
@@ -133,7 +143,7 @@ def _follow(workspace: Workspace, record: Record, made: Made, told: Told) -> dic
     if not facts["changed"]:
         _say(f"retrain  {facts['release']} is what is live already: the data have not changed", told)
         return {}
-    if workspace.config.retrain.then == "deploy":
+    if _deploys(workspace):
         return {}
     proposed = _proposal(workspace, record, made)
     url = _opened(workspace, proposed)
@@ -180,7 +190,7 @@ def _opened(workspace: Workspace, proposed: Proposal) -> str:
 
 def _open_pull_request(workspace: Workspace, wanted: Wanted) -> str:
     """Which pull request proposes a retrain of the family already, in words; "" where none does."""
-    if workspace.config.retrain.then == "deploy" or not in_actions.here():
+    if _deploys(workspace) or not in_actions.here():
         return ""
     from mlops.adapters.github.api import client
     from mlops.adapters.github.pulls import PULLS

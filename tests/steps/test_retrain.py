@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -159,6 +160,24 @@ def test_what_passes_is_proposed_in_one_pull_request_that_names_data_and_evidenc
     assert len(github.asked("POST", "/pulls")) == 1
     assert_it_rests_on_a_laptop_too(shop)
     assert REPOSITORY in github.url + str(variables)
+
+
+def test_what_is_to_be_deployed_may_be_left_to_the_workflow_s_own_job(shop, github, tmp_path):
+    """A runner that forgets would lose what is live, and its job waits for no reviewer of the environment."""
+    with (shop / "pyproject.toml").open("a") as file:
+        file.write('[tool.mlops.retrain]\nthen = "deploy"\n')
+    small.customers(900).to_csv(shop / "customers.csv", index=False)
+    before = (shop / ".mlops/environments/staging/churn/pointer.json").read_bytes()
+    variables = github.environment(tmp_path, "repository_dispatch", {"action": "retrain"}, GITHUB_WORKSPACE=str(shop))
+    ended = small.mlops(shop, "retrain", "churn", "--because", "x", "--leave-deploy", **variables)
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr
+    (release,) = re.findall(r"(churn_v\S+) passed, and is left to be deployed", ended.stdout)
+    outputs = (tmp_path / "output").read_text()
+    assert re.search(r"deploy<<(\S+)\ntrue\n", outputs)
+    assert re.search(rf"release<<(\S+)\n{release}\n", outputs)
+    assert (shop / ".mlops/environments/staging/churn/pointer.json").read_bytes() == before, "nothing moved"
+    assert not github.asked("POST", "/pulls")
+    assert small.mlops(shop, "deploy", "staging", release).returncode == 0
 
 
 def assert_it_rests_on_a_laptop_too(root: Path) -> None:

@@ -68,7 +68,7 @@ HONEST = {
 
 def given(workflow: str, step: str, folder: Path, **values: str) -> list[str]:
     """The arguments that `mlops` is given by a step, where GitHub puts these values into its environment."""
-    (job,) = graph.read(OURS / f"{workflow}.yml")["jobs"].values()
+    job = graph.read(OURS / f"{workflow}.yml")["jobs"][workflow]
     (line,) = [one for one in job["steps"] if one.get("id") == step]
     assert set(values) <= set(line["env"]), "the step takes it from the environment"
     place = folder / "bin"

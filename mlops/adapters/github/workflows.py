@@ -32,7 +32,7 @@ PRODUCTS: Mapping[str, Mapping[str, str]] = {
     "deploy": {**_READS, "deployments": "write"},
     "rollback": {**_READS, "deployments": "write"},
     "monitor": {**_READS, "contents": "write"},
-    "retrain": {**_READS, "contents": "write", "pull-requests": "write"},
+    "retrain": {**_READS, "contents": "write", "pull-requests": "write", "deployments": "write"},
 }
 """Our workflows that others call, and what a caller must grant each: GitHub refuses to start a run otherwise."""
 
