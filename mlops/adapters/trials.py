@@ -40,17 +40,28 @@ def runner(backend: Literal["loky", "dask", "ray"], address: str = "") -> Iterat
 
 def _parallel(backend: str, function: Callable[[T], R], values: Sequence[T], *, jobs: int) -> list[R]:
     import joblib
-    from joblib.externals.loky.process_executor import BrokenProcessPool
+    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
     try:
         with joblib.parallel_config(backend=backend, n_jobs=jobs):
             found: list[R] = joblib.Parallel()(joblib.delayed(function)(value) for value in values)
-    except BrokenProcessPool as error:
+    except TerminatedWorkerError as error:
         raise OutsideError(
             f"a process of the search was killed, most likely for want of memory ({type(error).__name__})",
             next_step="lower trials_at_once in [tool.mlops.engine], or add memory",
         ) from error
+    except BrokenProcessPool as error:
+        raise OutsideError(
+            f"a process of the search could not take its part: {_reason(error)}",
+            next_step="see whether it can be imported there: only modules below the project's folder can",
+        ) from error
     return found
+
+
+def _reason(error: BaseException) -> str:
+    """What was raised in the other process, of whose traceback loky gives the text."""
+    lines = [line for line in str(error.__cause__ or error).splitlines() if line.strip(' "')]
+    return lines[-1] if lines else type(error).__name__
 
 
 @contextmanager

@@ -57,3 +57,17 @@ def test_ray_that_is_not_installed_is_refused_with_its_extra(monkeypatch):
 def test_a_process_that_the_system_kills_is_told():
     with runner("loky") as run, pytest.raises(OutsideError, match="a process of the search was killed"):
         run(killed, [1, 2])
+
+
+class Unreadable:
+    """Goes out, and cannot be made again there."""
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return int, ("no number",)
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one core: joblib stays in this process")
+def test_a_process_that_cannot_read_its_part_was_not_killed():
+    with runner("loky") as run, pytest.raises(OutsideError, match="its part: ValueError: invalid literal") as caught:
+        run(str, [Unreadable(), Unreadable()])
+    assert "memory" not in caught.value.next_step
