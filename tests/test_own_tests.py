@@ -186,13 +186,21 @@ def test_what_a_test_is_made_of_is_in_the_gate_s_key(project):
         "tests/model/expected.csv": "a\n",
     }
     write(project, files)
-    known = key()["tests"]
-    assert set(known) == {*files} - {"features/other.py"} | {"features/__init__.py"}
-    for name in known:
+    read, imported = set(key()["tests"]), set(key()["imported"])
+    assert read | imported == {*files} - {"features/other.py"} | {"features/__init__.py"}
+    assert imported == {
+        name for name in read | imported if name.startswith(("features/", "tests/limits", "tests/rules"))
+    }
+
+    def changed(name: str, by: str) -> bool:
         before = key()
         with (project.root / name).open("a", encoding="utf-8") as file:
-            file.write("# more\n")
-        assert key() != before, name
+            file.write(by)
+        return key() != before
+
+    for name in read | imported:
+        assert changed(name, "# a comment\n") == (name in read), name
+        assert changed(name, "MORE = 1\n"), name
 
 
 def test_a_developer_s_own_pytest_stays_green_and_says_which_command_gives_what(project):
