@@ -20,7 +20,7 @@ from mlops.steps.rollback import rollback
 from mlops.targets import chosen
 from mlops.targets.protocol import Order
 from mlops.targets.scratch import Copy, served_copy
-from mlops.workspace import Workspace, open_workspace
+from mlops.workspace import Workspace
 from tests.serving.releases import contract, make_project, make_release
 
 SWITCHES, EVERY, RATE = 40, 0.4, 200.0
@@ -48,9 +48,7 @@ def measure() -> list[Ratio]:
 
 
 def _project(root: Path) -> tuple[Workspace, list[str]]:
-    make_project(root, workers=2)
-    workspace = open_workspace(root)
-    workspace.releases.mkdir(parents=True)
+    workspace = make_project(root, workers=2)
     releases = [
         make_release(workspace.releases, contract(f"fraud_v{number}", stored=False), factor=1.0 + number / 10)
         for number in range(1, 6)

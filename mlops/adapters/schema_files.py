@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,13 +89,25 @@ def write(path: Path, content: str) -> None:
     files.write_atomically(path, content.encode())
 
 
+def pandera_files() -> Any:
+    """Pandera's reader and writer of schema files, imported so that it leaves the rest of the process as it was.
+
+    For Spark's sake pandera tells pyarrow to pass over the offsets of datetimes, by a variable that all of this process
+    and those below it would obey: 12:00+02:00 would become 12:00 in UTC. It leaves a variable alone that is there.
+    """
+    os.environ.setdefault("PYARROW_IGNORE_TIMEZONE", "")
+    import pandera.io.pandas_io as pandera_io
+
+    return pandera_io
+
+
 def failures(document: Mapping[str, Any], frame: pd.DataFrame) -> list[tuple[str, str, int, tuple[Any, ...]]]:
     """What pandera says of `frame`: column ("" for the table), check, number of rows and the first of them.
 
     ValueError where pandera cannot read the document.
     """
+    pandera_io = pandera_files()
     import pandera.errors
-    import pandera.io.pandas_io as pandera_io
 
     try:
         schema = pandera_io.deserialize_schema(dict(document))

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
-import pandera.io.pandas_io as pandera_io
 import pytest
 
 from features.simulator import transactions
@@ -35,7 +36,7 @@ def test_the_file_says_how_to_review_it(table):
 def test_pandera_reads_the_file_and_accepts_the_table_that_it_was_written_from(table, tmp_path):
     path = tmp_path / "s.yaml"
     schema_files.write(path, schema_files.text(infer(table, source="s"), source="s"))
-    pandera_io.from_yaml(path).validate(table)
+    schema_files.pandera_files().from_yaml(path).validate(table)
     assert schema_files.failures(schema_files.read(path), table) == []
 
 
@@ -47,6 +48,24 @@ def test_pandera_s_own_checks_come_back_with_column_check_and_rows():
     [(column, check, count, rows)] = schema_files.failures(document, pd.DataFrame({"code": ["abc", "abcd", "abcde"]}))
     assert (column, count, rows) == ("code", 2, (1, 2))
     assert "str_length" in check
+
+
+NOON = """
+import datetime as dt
+import pandas as pd, pyarrow as pa
+from mlops.adapters import schema_files
+
+schema = {"schema_type": "dataframe", "columns": {"code": {"dtype": "str"}}}
+schema_files.failures(schema, pd.DataFrame({"code": ["a"]}))
+noon = dt.datetime(2024, 5, 31, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+print(pa.array([noon], pa.timestamp("us", "UTC")).cast(pa.string())[0])
+"""
+
+
+def test_moments_keep_their_offset_after_pandera_has_been_asked():
+    """pandera tells pyarrow to pass over offsets, and all of the process would obey."""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", NOON], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("2024-05-31 10:00:00"), ran.stdout
 
 
 @pytest.mark.parametrize("text", ["columns: [", "just words", ""])
