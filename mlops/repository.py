@@ -83,7 +83,7 @@ def _configured(job: Job, place: str, workspace: Workspace) -> Iterator[Line]:
     known = workspace.config.environments
     name = str(job.given.get("environment", "")) if job.product in (*ENTERS, "monitor", "retrain") else ""
     if is_plain(name) and name not in known:
-        fix = f"[tool.mlops.environments.{name}] in pyproject.toml: a table there replaces both defaults"
+        fix = f"[tool.mlops.environments.{name}] in pyproject.toml"
         found = f"{place} names the environment {name}, which is not configured"
         yield Line(health="fail", what="workflows", found=found, fix=fix)
 
