@@ -31,9 +31,7 @@ from mlops.actions.monitored import monitored
 from mlops.actions.wish import Wish
 from mlops.declare import FeatureView, Model
 from mlops.execution import Task
-from mlops.verdict import KEYED
 
-STEPS = (*KEYED, "deploy")
 _JUDGING = ("check-features", "check-data", "check-model", "check-service", "monitor")
 
 

@@ -24,6 +24,9 @@ KEYED = (
 )
 """The steps that have a key: they are reused where nothing that they are made of has changed."""
 
+STEPS = (*KEYED, "deploy")
+"""All steps of a run, in the order in which it has them and people read of them."""
+
 
 class Outcome(StrEnum):
     """How a check ended."""

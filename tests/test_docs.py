@@ -21,8 +21,8 @@ from mlops.cli.group import SUMMARIES, mlops
 from mlops.declare import METRICS, CheckOn
 from mlops.discover import discover
 from mlops.gates.severities import known_checks
-from mlops.pipeline import STEPS
 from mlops.pyproject import load
+from mlops.verdict import STEPS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -186,8 +186,6 @@ def test_the_guide_to_github_names_every_input_of_a_workflow():
 
 
 def test_every_step_of_the_pipeline_is_a_command_or_says_why_not():
-    from mlops.pipeline import STEPS
-
     assert set(STEPS) - set(SUMMARIES) == set(NO_COMMAND)
 
 

@@ -10,12 +10,11 @@ import pytest
 
 from mlops.adapters.ledger import Ledger
 from mlops.champion import live
-from mlops.pipeline import STEPS
 from mlops.release import BENTO
 from mlops.steps.deploy import deploy
 from mlops.steps.rollback import rollback
 from mlops.targets import chosen
-from mlops.verdict import Outcome
+from mlops.verdict import STEPS, Outcome
 from tests import small
 
 AGAIN = """

@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
 from uuid import uuid4
 
 import msgspec
 
 from mlops.adapters.lock import alive
 from mlops.adapters.outside import outside
+from mlops.adapters.place import Place
 from mlops.errors import OutsideError
 
 _FOLDER = "claims"
@@ -36,24 +36,6 @@ _FORGOTTEN = 600.0
 
 _BETWEEN = 0.25
 """Seconds between two attempts that met, at first and on average; they double with each meeting."""
-
-
-class Board(Protocol):
-    """Where claims lie."""
-
-    url: str
-
-    def read(self, name: str) -> bytes | None:
-        """The bytes of that name, or None."""
-
-    def write(self, name: str, content: bytes) -> None:
-        """Put bytes there, whole or not at all."""
-
-    def names(self, folder: str) -> list[str]:
-        """What lies in a folder, by its last name."""
-
-    def remove(self, name: str) -> None:
-        """Take away what is there, if anything is."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +76,8 @@ class _Seen:
 class Claims:
     """One run's claims; `close` it, so that nobody waits for what it held."""
 
-    def __init__(self, board: Board, who: str, *, pace: Pace | None = None) -> None:
-        self._board, self._pace = board, pace or Pace()
+    def __init__(self, place: Place, who: str, *, pace: Pace | None = None) -> None:
+        self._place, self._pace = place, pace or Pace()
         self._me = Claim(who=who, machine=machine(), process=os.getpid(), beat=0, at=time.time())
         self._token = uuid4().hex
         self._held: dict[str, Claim] = {}
@@ -111,7 +93,7 @@ class Claims:
         where the place takes no claims: then nothing keeps others from the same.
         """
         try:
-            with outside(f"a claim in the shared store at {self._board.url}"):
+            with outside(f"a claim in the shared store at {self._place.url}"):
                 return not self._off and self._taken(key, known, waiting)
         except OutsideError:  # who may read but not write claims nothing, and goes on
             self._off = True
@@ -122,13 +104,13 @@ class Claims:
         with self._lock:
             held = self._held.pop(key, None)
         if held is not None:
-            with contextlib.suppress(OutsideError), outside(self._board.url):  # else it will stand still
-                self._board.remove(self._name(key))
+            with contextlib.suppress(OutsideError), outside(self._place.url):  # else it will stand still
+                self._place.remove(self._name(key))
 
     def holders(self) -> list[str]:
         """Who holds a key now, or did so within the last minutes and has not let go of it."""
-        with outside(self._board.url):
-            found = [_read(self._board.read(f"{_FOLDER}/{name}") or b"") for name in self._board.names(_FOLDER)]
+        with outside(self._place.url):
+            found = [_read(self._place.read(f"{_FOLDER}/{name}") or b"") for name in self._place.names(_FOLDER)]
         return sorted({claim.who for claim in found if claim is not None and not self._dead(claim)})
 
     def stop_waiting(self) -> None:
@@ -150,7 +132,7 @@ class Claims:
             if not self._others(key, seen):
                 self._hold(key)
                 return True
-            self._board.remove(self._name(key))
+            self._place.remove(self._name(key))
             self._waiting_ends.wait(random.uniform(0, 2 * between))  # noqa: S311 - it keeps no secret
             between = min(2 * between, self._pace.look * 4)
             self._wait(key, seen, waiting, until)
@@ -170,15 +152,15 @@ class Claims:
     def _others(self, key: str, seen: _Seen) -> list[Claim]:
         """The claims of others who are alive, as far as that can be told; those of the dead are taken away."""
         found = []
-        for name in sorted(self._board.names(_FOLDER)):
+        for name in sorted(self._place.names(_FOLDER)):
             place = f"{_FOLDER}/{name}"
             mine = not name.startswith(key) or place == self._name(key)
-            content = None if mine else self._board.read(place)
+            content = None if mine else self._place.read(place)
             if content is None:
                 continue
             claim = _read(content)
             if claim is None or self._dead(claim) or seen.still(name, content) > self._pace.still:
-                self._board.remove(place)
+                self._place.remove(place)
             else:
                 found.append(claim)
         return found
@@ -205,11 +187,11 @@ class Claims:
             held = self._held.get(key)
             if held is not None:
                 self._held[key] = held = msgspec.structs.replace(held, beat=held.beat + 1, at=time.time())
-                with contextlib.suppress(OutsideError), outside(self._board.url):
+                with contextlib.suppress(OutsideError), outside(self._place.url):
                     self._put(key, held)
 
     def _put(self, key: str, claim: Claim) -> None:
-        self._board.write(self._name(key), msgspec.json.encode(claim))
+        self._place.write(self._name(key), msgspec.json.encode(claim))
 
     def _name(self, key: str) -> str:
         return f"{_FOLDER}/{key}-{self._token}"

@@ -44,10 +44,7 @@ def layout_of(path: Path, shown: str, source: Source) -> Layout:
     """
     delimiter = source.delimiter or _sniff(path, shown, source)
     with rows_of(path, shown, source, delimiter) as rows:
-        header: list[str] = []
-        above = 0
-        for above, header in rows:  # noqa: B007  the header's last line is used below
-            break
+        above, header = next(rows, (0, []))
         following: list[str] = next((row for _, row in rows), [])
     if not header:
         raise NothingToDo(f"{shown} is empty", next_step="check that the export which writes it has run")

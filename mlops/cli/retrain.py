@@ -45,7 +45,7 @@ def command(
     because: str,
     environment: str | None,
     anyway: bool,  # noqa: FBT001 - click passes flags so
-    leaves: bool,  # noqa: FBT001
+    leaves: bool,  # noqa: FBT001 - click passes flags so
     files: tuple[Path, ...],
     as_json: bool,  # noqa: FBT001
     root: Path,

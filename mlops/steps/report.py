@@ -15,18 +15,12 @@ from mlops.errors import NothingToDo, OutsideError, UsageError
 from mlops.reports import as_json
 from mlops.reports.mermaid import Box, Mark
 from mlops.reports.words import Shown
-from mlops.verdict import Finding, Outcome, Record, Report, Verdict
+from mlops.verdict import STEPS, Finding, Outcome, Record, Report, Verdict
 
 if TYPE_CHECKING:
     from mlops.workspace import Workspace
 
 VERSION = 1
-_ORDER = (
-    *("snapshot", "check-features", "check-data", "build-features", "assemble", "train", "check-model"),
-    *("package", "check-service", "register", "deploy"),
-)
-"""Steps as a run has them, and as people read of them, in whatever order jobs came to their end."""
-
 _LAST = "last.json"
 _WORSE = (
     Outcome.SKIPPED,
@@ -153,7 +147,8 @@ def _read(file: Path) -> tuple[Report, Shown]:
 
 
 def _place(record: Record) -> int:
-    return _ORDER.index(record.step) if record.step in _ORDER else len(_ORDER)
+    """Where people read of it, in whatever order jobs came to their end."""
+    return STEPS.index(record.step) if record.step in STEPS else len(STEPS)
 
 
 def _rank(record: Record) -> int:
